@@ -1,0 +1,171 @@
+"""The shell that every service wears: start, cycle, stop; heartbeat; signals; drain. Thin and the same everywhere.
+
+    subscribe -> keep the newest per entity -> each cycle: decide -> publish -> beat
+
+Crash-only: a bug leaves the cycle, the process ends, its supervisor starts a clean one; never a restart in process with
+old state. Cycles that were missed are skipped, not caught up: the next one starts on the next tick of the grid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+from busbar import __version__
+from busbar.bus import Bus, NotConnectedError
+from busbar.clock import Clock
+from busbar.config.site import Site
+from busbar.devices.transport import TransportFactory
+from busbar.domain.limits import HEARTBEAT_PERIOD_S
+from busbar.events import Alarm, Heartbeat, ServiceState, Severity
+from busbar.subjects import ALARM, HEARTBEAT
+
+
+class StateStore(Protocol):
+    """Small files of one service instance that survive its restart (epoch, checkpoint). Reads and writes are whole."""
+
+    def read(self, name: str) -> bytes | None: ...
+
+    def write(self, name: str, data: bytes) -> None:
+        """Atomic and durable. Raises OSError (disk full): control goes on without, with an alarm."""
+        ...
+
+
+@dataclass
+class Context:
+    """What the outside gives to an actor."""
+
+    site: Site
+    bus: Bus
+    clock: Clock
+    instance: str
+    store: StateStore
+    transports: TransportFactory
+    log: logging.Logger
+    options: dict[str, str] = field(default_factory=dict)
+    """Options of the command line that only this service knows (`--set key=value`)."""
+
+
+class Actor(ABC):
+    """One service. Subclasses hold the newest inputs and call their core; they decide nothing themselves."""
+
+    service: ClassVar[str]
+    period_s: float = 1.0
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.site = context.site
+        self.bus = context.bus
+        self.clock = context.clock
+        self.log = context.log
+        self.state = ServiceState.STARTING
+        self.detail = ""
+        self._wake = asyncio.Event()
+        self._alarms: dict[tuple[str, str], Alarm] = {}
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Subscribe and load state. Runs once, connected."""
+
+    @abstractmethod
+    async def cycle(self) -> None:
+        """One round: decide on the newest inputs, publish. An exception ends the process."""
+
+    async def stop(self) -> None:  # noqa: B027 - most services have nothing to put away
+        """Put away what the service opened itself; the bus is closed by the shell."""
+
+    def wake(self) -> None:
+        """Run the next cycle at once (a measurement above a limit)."""
+        self._wake.set()
+
+    async def alarm(
+        self, entity: str, code: str, text: str, severity: Severity = Severity.WARNING, active: bool = True
+    ) -> None:
+        """Raise an alarm once, or clear it (`active=False`); repeating either changes nothing."""
+        known = self._alarms.get((entity, code))
+        if active == (known is not None):
+            return
+        now = self.clock.utc_ms()
+        raised = known.raised_at_ms if known else now
+        alarm = Alarm(
+            entity=entity, code=code, severity=severity, active=active, text=text, service=self.service,
+            raised_at_ms=raised, published_at_ms=now,
+        )  # fmt: skip
+        if active:
+            self._alarms[entity, code] = alarm
+        else:
+            del self._alarms[entity, code]
+        self.log.log(logging.WARNING if active else logging.INFO, "%s: %s", entity, text, extra={"code": code})
+        with contextlib.suppress(NotConnectedError):
+            await self.bus.publish(ALARM, alarm, entity)
+
+
+class Shell:
+    """Runs one actor until `stop` is called or its cycle fails."""
+
+    def __init__(self, actor: Actor) -> None:
+        self.actor = actor
+        self._stopping = asyncio.Event()
+        self._cycles = 0
+        self._longest_ms = 0.0
+        self._next_beat_s = 0.0
+
+    def stop(self) -> None:
+        """Finish the running cycle, then leave cleanly."""
+        self._stopping.set()
+        self.actor.wake()
+
+    async def run(self) -> None:
+        """Start, cycle, stop. Re-raises what the actor raised, after the bus was closed."""
+        actor = self.actor
+        try:
+            await self._beat()
+            await actor.start()
+            actor.state = ServiceState.RUNNING
+            await self._cycle_until_stopped()
+            actor.state = ServiceState.STOPPING
+            await self._beat()
+        finally:
+            await actor.stop()
+            await actor.bus.close()
+
+    async def _cycle_until_stopped(self) -> None:
+        actor = self.actor
+        due_s = actor.clock.mono_s()
+        while not self._stopping.is_set():
+            started_s = actor.clock.mono_s()
+            actor._wake.clear()
+            await actor.cycle()
+            now_s = actor.clock.mono_s()
+            self._cycles += 1
+            self._longest_ms = max(self._longest_ms, (now_s - started_s) * 1000.0)
+            if now_s >= self._next_beat_s:
+                await self._beat()
+            while due_s <= now_s:  # skip missed ticks: stay on the grid
+                due_s += actor.period_s
+            await self._sleep_until(due_s)
+
+    async def _sleep_until(self, due_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        wake = self.actor._wake
+        timer = loop.call_at(due_s, wake.set)
+        try:
+            await wake.wait()
+        finally:
+            timer.cancel()
+
+    async def _beat(self) -> None:
+        actor = self.actor
+        self._next_beat_s = actor.clock.mono_s() + HEARTBEAT_PERIOD_S * 0.9
+        beat = Heartbeat(
+            service=actor.service, instance=actor.context.instance, state=actor.state, detail=actor.detail,
+            cycle_ms=self._longest_ms, cycles=self._cycles, version=__version__, fingerprint=actor.site.fingerprint,
+            published_at_ms=actor.clock.utc_ms(),
+        )  # fmt: skip
+        self._longest_ms = 0.0
+        with contextlib.suppress(NotConnectedError):
+            await actor.bus.publish(HEARTBEAT, beat, actor.service, actor.context.instance)

@@ -1,0 +1,224 @@
+"""The site file as it is written (SC-1): one pydantic model, from which the published JSON Schema is generated.
+
+Shape and types are checked here; everything that needs two entries at once (references, loops, sizes, the fallback
+plan) is checked by `busbar.config.check`. Phases of anything that hangs on a collector are that collector's conductors:
+`phases: [L2, L3, L1]` means that its own L1 is fed by the collector's L2; `[L2]` is a single-phase connection.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+FORMAT = "busbar-site/1"
+
+Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+"""An id: it becomes part of a subject, so letters, digits, '_' and '-' only."""
+PhaseName = Literal["L1", "L2", "L3"]
+Phases = Annotated[list[PhaseName], Field(min_length=1, max_length=3)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+FuseKind = Literal["gG", "mcb_b", "mcb_c", "mcb_d", "adjustable", "electronic"]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SiteInfo(Model):
+    """Who and where."""
+
+    id: Token
+    name: str = ""
+    timezone: str = "Europe/Brussels"
+    network: Literal["tn_400", "it_230"] = "tn_400"
+    """`it_230` (three phases without neutral) is modelled but refused until its load matrix is built."""
+
+
+class LostMeter(Model):
+    """What to do with the consumers below when the collector's monitoring is silent or invalid (FB-2)."""
+
+    action: Literal["disable", "minimum", "ignore_lost_meter"] = "minimum"
+    value_a: NotNegative = 6.0
+    """Upper bound per connector for `minimum`."""
+    timeout_s: Positive = 30.0
+
+
+class Virtual(Model):
+    """A collector without a meter of its own (SPC-15)."""
+
+    unmetered_load_a: NotNegative
+    """Worst case per phase of what hangs here without a meter; 0 must be said, not left out."""
+
+
+class CollectorFile(Model):
+    """One fused node: a fuse, a feeder, a transformer (SC-2)."""
+
+    id: Token
+    name: str = ""
+    parent: Token | None = None
+    """None for exactly one collector: the grid connection."""
+    rated_current_a: Positive | Annotated[list[Positive], Field(min_length=3, max_length=3)]
+    """Rating of the fuse, one number or one per own phase."""
+    fuse: FuseKind = "gG"
+    power_limit_w: Positive | None = None
+    power_limit_va: Positive | None = None
+    """Optional limit of a transformer, in both directions."""
+    phases: Phases = ["L1", "L2", "L3"]
+    """The parent's conductors that feed this collector's L1, L2, L3."""
+    meter: Token | None = None
+    """Asset of kind `meter` that measures this collector; None needs `virtual`."""
+    virtual: Virtual | None = None
+    monitored_only: bool = False
+    """Watched but not protected (SC-3 counts)."""
+    fixed_reserve_a: NotNegative = 0.0
+    dynamic_reserve_connectors: Annotated[int, Field(ge=0, le=3)] = 0
+    unmetered_load_a: NotNegative = 0.0
+    """Metered collectors: worst case per phase of load that has no asset of its own; used by the fallback plan."""
+    on_lost_meter: LostMeter = LostMeter()
+
+
+class Device(Model):
+    """One protocol endpoint."""
+
+    id: Token
+    package: str
+    """Id of a device package of the catalogue, or a path ending in .yaml."""
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)] = 502
+    unit_id: Annotated[int, Field(ge=0, le=255)] | None = None
+    """None: what the package says."""
+    driver: Token | None = None
+    """Driver shard; None: the controller's first one for the protocol."""
+    simulated: bool = False
+    """True where the device is played by the twin; its address must then be loopback."""
+
+
+class Connector(Model):
+    """One outlet of a charge point: what is measured, set and reported."""
+
+    id: Token
+    name: str = ""
+    collector: Token
+    instance: Annotated[int, Field(ge=1, le=12)] = 1
+    """Number of the outlet inside its device."""
+    phases: Phases = ["L1", "L2", "L3"]
+    max_current_a: Annotated[float, Field(ge=6, le=500)] = 32.0
+    weight: Positive = 1.0
+    """Share of scarce power against others (algorithms.md, Bounds)."""
+
+
+class AcChargePoint(Model):
+    kind: Literal["ac_charge_point"]
+    id: Token
+    name: str = ""
+    device: Token
+    connectors: Annotated[list[Connector], Field(min_length=1, max_length=12)]
+    watchdog_s: Annotated[float, Field(ge=5, le=600)] = 30.0
+    """Silence after which the device goes to its fallback value by itself (FB-3)."""
+    book_at_max_when_lost: bool = False
+    """Explicit choice for a device whose watchdog cannot be verified (failure.md, The fallback plan)."""
+
+
+class Meter(Model):
+    """An energy meter: of a collector, or of an asset."""
+
+    kind: Literal["meter"]
+    id: Token
+    name: str = ""
+    device: Token
+    phases: Phases = ["L1", "L2", "L3"]
+    """Conductors of the metered thing behind the meter's inputs: a rotation states a known mis-wiring."""
+    reversed: bool = False
+    """Current transformers point the wrong way: the sign is turned once, in the driver."""
+    poll_ms: Annotated[int, Field(ge=50, le=60000)] = 200
+
+
+class Load(Model):
+    """An uncontrollable load with its own meter (a building)."""
+
+    kind: Literal["load"]
+    id: Token
+    name: str = ""
+    collector: Token
+    device: Token | None = None
+    phases: Phases = ["L1", "L2", "L3"]
+    max_current_a: NotNegative
+    """Worst case per phase; used by the fallback plan."""
+    poll_ms: Annotated[int, Field(ge=50, le=60000)] = 1000
+
+
+class Pv(Model):
+    """A PV system: one connection to one Modbus server, whatever stands behind it."""
+
+    kind: Literal["pv"]
+    id: Token
+    name: str = ""
+    collector: Token
+    device: Token
+    phases: Phases = ["L1", "L2", "L3"]
+    rated_power_w: Positive
+    poll_ms: Annotated[int, Field(ge=50, le=60000)] = 1000
+
+
+Asset = Annotated[AcChargePoint | Meter | Load | Pv, Field(discriminator="kind")]
+
+
+class DriverShard(Model):
+    id: Token
+    protocol: Literal["modbus"] = "modbus"
+
+
+class Controller(Model):
+    """One machine that runs services: one master, any number of slaves (MC-1)."""
+
+    id: Token
+    role: Literal["master", "slave"] = "master"
+    drivers: Annotated[list[DriverShard], Field(min_length=1)] = [DriverShard(id="modbus-1")]
+
+
+class FallbackRule(Model):
+    """When `trigger` is silent for `timeout_s`, bound what hangs below `collector` (FB-2)."""
+
+    id: Token
+    trigger: str
+    """`meter:ID`, `service:NAME`, `controller:ID`."""
+    timeout_s: Positive = 30.0
+    collector: Token
+    action: Literal["disable", "minimum"]
+    value_a: NotNegative = 6.0
+
+
+class Options(Model):
+    """Site-wide behaviour; every default is the requirement's."""
+
+    cycle_ms: Annotated[int, Field(ge=200, le=10000)] = 1000
+    ramp_a_per_min: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """May only be made stricter than 1 A a minute (SPC-4)."""
+    cap_above_measured_a: Annotated[float, Field(gt=0, le=5)] = 5.0
+    """May only be made stricter than 5 A (SPC-4)."""
+    rotation_min: Annotated[int, Field(ge=1, le=240)] = 15
+    starts_per_hour: Annotated[int, Field(ge=1, le=60)] = 4
+    reserve_yields: bool = False
+    fallback_timeout_s: Annotated[float, Field(ge=6, le=300)] = 30.0
+
+
+class SiteFile(Model):
+    """One site (SC-1)."""
+
+    format: Literal["busbar-site/1"]
+    site: SiteInfo
+    collectors: Annotated[list[CollectorFile], Field(min_length=1)]
+    devices: list[Device] = []
+    assets: list[Asset] = []
+    controllers: Annotated[list[Controller], Field(min_length=1)] = [Controller(id="main")]
+    fallback_rules: list[FallbackRule] = []
+    options: Options = Options()
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _format(cls, value: object) -> object:
+        if value != FORMAT:
+            raise ValueError(f"this version reads format '{FORMAT}'")
+        return value

@@ -1,0 +1,1 @@
+"""The site as engineers draw it: topology, charging states, quality, fuses. No I/O, no clock, no bus."""

@@ -1,0 +1,31 @@
+"""What became of a setpoint (FC-8)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from busbar.events.base import Event, UtcMs
+
+
+class Outcome(StrEnum):
+    APPLIED = "Applied"
+    CLAMPED = "Clamped"
+    """The device took less than asked (a cable, its own limit)."""
+    REFUSED = "Refused"
+    UNVERIFIED = "Unverified"
+    """Written, but the read-back did not (yet) show it."""
+
+
+class SetpointResult(Event):
+    asset: str
+    driver: str
+    epoch: int
+    seq: int
+    outcome: Outcome
+    requested_a: float
+    applied_a: float | None
+    """Read back from the device; None where nothing could be read."""
+    stage: str
+    """Stage of the driver: fresh, hold or fallback (failure.md)."""
+    detail: str = ""
+    measured_at_ms: UtcMs

@@ -1,0 +1,83 @@
+"""The consistent, numbered picture of the site on which the allocator decides (architecture.md, How data flows).
+
+Everything per phase stands in the **grid connection's frame**: index 0 is the root's L1.
+"""
+
+from __future__ import annotations
+
+from busbar.domain.charging import Status
+from busbar.domain.kinds import AssetKind
+from busbar.events.base import Event, UtcMs
+from busbar.units import PhaseVector
+
+
+class CollectorSample(Event):
+    """One collector at the common instant."""
+
+    collector: str
+    valid: bool
+    """Monitoring is usable: measured, or virtual with all parts known, and younger than the fallback timeout."""
+    age_ms: int
+    """Age of its oldest input at `taken_at_ms`; a large number where it was never seen."""
+    power_w: PhaseVector
+    """Newest measured (or calculated) active power."""
+    reactive_power_var: PhaseVector
+    background_w: PhaseVector
+    """What is not allocated below: meter minus controllable connectors at one common instant (UCL and PV)."""
+    background_var: PhaseVector
+    generation_w: PhaseVector
+    """Part of the background that is generation (<= 0): its credit is limited (algorithms.md, UCL)."""
+
+
+class ConnectorSample(Event):
+    """One AC connector."""
+
+    connector: str
+    status: Status | None
+    """None: unknown or never seen."""
+    reachable: bool
+    age_ms: int
+    """Age of the newest sample at `taken_at_ms`; a large number where it was never seen."""
+    sampled_at_ms: UtcMs
+    """Time of that sample: a read-back younger than a setpoint confirms it."""
+    current_a: PhaseVector
+    """Measured RMS per phase, root frame."""
+    power_w: PhaseVector
+    reactive_power_var: PhaseVector
+    voltage_v: PhaseVector
+    limit_a: float | None
+    """Limit in force, read back from the device; None where it was never read."""
+    fallback_a: float | None
+    """Fallback value read back from the device; None: unverified."""
+    watchdog_s: float | None
+    """Watchdog time read back from the device; None: unverified."""
+    session_id: str | None = None
+    session_energy_wh: float = 0.0
+    plugged_at_ms: UtcMs = 0
+
+
+class AssetSample(Event):
+    """Any other asset: its active and reactive power per phase."""
+
+    asset: str
+    kind: AssetKind
+    reachable: bool
+    age_ms: int
+    power_w: PhaseVector
+    reactive_power_var: PhaseVector
+
+
+class SiteSnapshot(Event):
+    """Published each second and at once on a guard event. Collectors depth first, connectors in site order."""
+
+    number: int
+    taken_at_ms: UtcMs
+    published_at_ms: UtcMs
+    lifetime_ms: int
+    fingerprint: str
+    """Of the site configuration it was made for: an allocator with another one does not use it."""
+    guard: tuple[str, ...] = ()
+    """Collectors whose raw measurement is above a limit right now: the reason for an extra snapshot."""
+    collectors: tuple[CollectorSample, ...]
+    connectors: tuple[ConnectorSample, ...]
+    assets: tuple[AssetSample, ...] = ()

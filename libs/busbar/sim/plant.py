@@ -1,0 +1,88 @@
+"""The seam between physics and simulated devices: plain state, one object for each thing made of copper.
+
+Physics (`busbar.sim.physics`) writes what nature decides; device models (`busbar.sim.devices`) write what the
+electronics decide. Per-phase values stand in the *device's own* frame (its L1 first). Consumption positive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+Triple = list[float]
+"""[L1, L2, L3], mutable."""
+
+
+def _zeros() -> Triple:
+    return [0.0, 0.0, 0.0]
+
+
+def _nominal() -> Triple:
+    return [230.0, 230.0, 230.0]
+
+
+@dataclass(slots=True)
+class EvsePort:
+    """One outlet of a charger. The device model owns the first part, physics the second."""
+
+    id: str
+    max_current_a: float = 32.0
+    # written by the device model
+    offered_a: float = 0.0
+    """Current announced by the pilot's duty cycle; below 6 A nothing may be drawn."""
+    available: bool = True
+    """False: out of service (pilot F)."""
+    # written by physics
+    plugged: bool = False
+    wants_current: bool = False
+    """The vehicle has closed its switch (IEC 61851 state C) because it wants current and is offered at least 6 A."""
+    fault: bool = False
+    cable_a: float = 32.0
+    badge: str = ""
+    plugged_since_s: float = 0.0
+    current_a: Triple = field(default_factory=_zeros)
+    power_w: Triple = field(default_factory=_zeros)
+    reactive_var: Triple = field(default_factory=_zeros)
+    voltage_v: Triple = field(default_factory=_nominal)
+    energy_wh: float = 0.0
+    """Life-long counter of the built-in meter."""
+    session_energy_wh: float = 0.0
+    """Since plug-in."""
+
+
+@dataclass(slots=True)
+class MeterPort:
+    """What a meter's terminals see: signed powers, RMS currents (never negative)."""
+
+    id: str
+    voltage_v: Triple = field(default_factory=_nominal)
+    current_a: Triple = field(default_factory=_zeros)
+    power_w: Triple = field(default_factory=_zeros)
+    reactive_var: Triple = field(default_factory=_zeros)
+    energy_import_wh: float = 0.0
+    energy_export_wh: float = 0.0
+    frequency_hz: float = 50.0
+
+
+@dataclass(slots=True)
+class PvPort:
+    """A PV inverter. The device model writes the limit, physics what the sun gives under it."""
+
+    id: str
+    rated_power_w: float = 10_000.0
+    limit_fraction: float = 1.0
+    """Written by the device model: 1.0 = not curtailed."""
+    voltage_v: Triple = field(default_factory=_nominal)
+    current_a: Triple = field(default_factory=_zeros)
+    power_w: Triple = field(default_factory=_zeros)
+    """Negative: production."""
+    reactive_var: Triple = field(default_factory=_zeros)
+    energy_export_wh: float = 0.0
+
+
+@dataclass
+class Plant:
+    """Everything made of copper on one site, by entity id."""
+
+    evses: dict[str, EvsePort] = field(default_factory=dict)
+    meters: dict[str, MeterPort] = field(default_factory=dict)
+    pvs: dict[str, PvPort] = field(default_factory=dict)
