@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -25,6 +25,7 @@ from busbar.config.model import (
     Pv,
     SiteFile,
 )
+from busbar.config.packages import PackageFacts
 from busbar.domain.kinds import AssetKind
 from busbar.domain.topology import NodeSpec, Tree
 from busbar.units import Phase, PhaseVector, uniform
@@ -86,6 +87,8 @@ class Site:
     devices: Mapping[str, Device]
     controllers: tuple[Controller, ...]
     options: Options
+    packages: Mapping[str, PackageFacts] = field(default_factory=dict)
+    """Facts of the device packages in use, by the name that the site file gives; empty where compiled without."""
 
     def collector(self, collector_id: str) -> Collector:
         return self.collectors[self.tree.index[collector_id]]
@@ -115,7 +118,7 @@ def fingerprint(file: SiteFile) -> str:
     return hashlib.sha256(canonical).hexdigest()[:16]
 
 
-def compile_site(file: SiteFile) -> Site:
+def compile_site(file: SiteFile, packages: Mapping[str, PackageFacts] | None = None) -> Site:
     """Resolve a site file that `busbar.config.check` accepted. Raises ValueError on one that it would not."""
     tree = Tree.build([NodeSpec(c.id, c.parent, _phases(c.phases)) for c in file.collectors])
     collectors = {c.id: c for c in file.collectors}
@@ -131,7 +134,7 @@ def compile_site(file: SiteFile) -> Site:
             entities[entity.id] = entity
     return Site(
         file.site.id, file.site.name or file.site.id, file, fingerprint(file), tree, compiled, entities, devices,
-        tuple(file.controllers), file.options,
+        tuple(file.controllers), file.options, packages or {},
     )  # fmt: skip
 
 

@@ -1,0 +1,190 @@
+"""The fallback plan (failure.md, The fallback plan; FB-3): what each charger does when nobody tells it anything.
+
+Rule: every connector gets its fallback value, 0 A or its minimum (6 A), in site order, each minimum granted where it
+still fits. It fits when on every protected fuse of its path, on every phase, all of this together is within the rating:
+
+- the worst case of what is not controlled below: `max_current_a` of loads and `unmetered_load_a` of collectors;
+- generation counted 0 A;
+- every connector below at its value, free ones included; one that is *booked at maximum when lost* at its maximum, one
+  that cannot do 0 A at its minimum, one whose device falls back to a fixed value at that value.
+
+Reserves are not kept free: in the worst case of everything at once nothing is left to come. A limit in W or VA of a
+collector is kept in the same way, at 230 V. Infeasible with every free choice at 0 A: refused, naming the fuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from busbar.config.packages import PackageFacts
+from busbar.config.site import Entity, Site
+from busbar.domain.kinds import AssetKind
+from busbar.domain.topology import to_own_frame
+from busbar.units import MIN_CURRENT_A, NOMINAL_VOLTAGE_V, Phase, PhaseVector
+
+_DUST_A = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class FuseLoad:
+    """One protected collector in fallback, in its own frame: rating, what is not controlled, and all together."""
+
+    collector: str
+    rated_a: PhaseVector
+    uncontrolled_a: PhaseVector
+    total_a: PhaseVector
+    power_limit_a: float | None
+    """Sum over the phases that its power limit allows at 230 V; None without a power limit."""
+
+    @property
+    def worst_phase(self) -> Phase:
+        """The phase with the least room."""
+        return min(Phase, key=lambda phase: self.rated_a[phase] - self.total_a[phase])
+
+    @property
+    def fits(self) -> bool:
+        return self.excess is None
+
+    @property
+    def excess(self) -> str | None:
+        """In words what is above its limit; None when all holds."""
+        for phase in Phase:
+            if self.total_a[phase] > self.rated_a[phase] + _DUST_A:
+                return f"{self.total_a[phase]:g} A on {phase.name} against a rating of {self.rated_a[phase]:g} A"
+        if self.power_limit_a is not None and self.total_a.total > self.power_limit_a + _DUST_A:
+            total_w, limit_w = (value * NOMINAL_VOLTAGE_V for value in (self.total_a.total, self.power_limit_a))
+            return f"{total_w:g} W against a power limit of {limit_w:g} W"
+        return None
+
+
+@dataclass(frozen=True)
+class FallbackPlan:
+    """What holds when nothing commands. `value_a` is written to the devices; `booked_a` is what the fuses must bear."""
+
+    value_a: Mapping[str, float]
+    booked_a: Mapping[str, float]
+    fuses: tuple[FuseLoad, ...]
+
+    @property
+    def feasible(self) -> bool:
+        return all(fuse.fits for fuse in self.fuses)
+
+    def table(self) -> str:
+        """The plan as text: connectors, then fuses with their worst phase."""
+        rows = [("connector", "fallback", "booked")]
+        rows += [(c, f"{value:g} A", f"{self.booked_a[c]:g} A") for c, value in self.value_a.items()]
+        fuses = [("fuse", "worst phase", "rating")]
+        for fuse in self.fuses:
+            phase = fuse.worst_phase
+            fuses.append((fuse.collector, f"{fuse.total_a[phase]:g} A {phase.name}", f"{fuse.rated_a[phase]:g} A"))
+        return "\n".join([*_columns(rows), "", *_columns(fuses)])
+
+
+def fallback_plan(site: Site, packages: Mapping[str, PackageFacts] | None = None) -> FallbackPlan:
+    """Compute the plan; it may be infeasible (`plan.feasible`), which `load_site` refuses.
+
+    `packages` are the facts of the site's device packages by the name that the site file uses; left out, the ones that
+    the site was compiled with.
+    """
+    facts = site.packages if packages is None else packages
+    grid = _Grid.of(site)
+    value: dict[str, float] = {}
+    booked: dict[str, float] = {}
+    for connector in site.connectors:
+        value[connector.id], booked[connector.id] = _floor_a(connector, site, facts)
+        grid.add(connector, booked[connector.id])
+    for connector in site.connectors:
+        if booked[connector.id] == 0.0 and grid.has_room(connector, MIN_CURRENT_A):
+            grid.add(connector, MIN_CURRENT_A)
+            value[connector.id] = booked[connector.id] = MIN_CURRENT_A
+    return FallbackPlan(value, booked, grid.loads())
+
+
+def _floor_a(connector: Entity, site: Site, facts: Mapping[str, PackageFacts]) -> tuple[float, float]:
+    """What is not the plan's choice: (fallback value, booked) of a connector before any minimum is granted."""
+    package = facts.get(site.devices[connector.device].package) if connector.device else None
+    fallback = package.fallback_a if package else "settable"
+    if connector.charge_point is not None and connector.charge_point.book_at_max_when_lost:
+        return MIN_CURRENT_A, connector.max_current_a
+    if fallback == "unknown":
+        return MIN_CURRENT_A, connector.max_current_a
+    if fallback != "settable":
+        return fallback, fallback
+    if package is not None and not package.zero_allowed:
+        return package.minimum_a, package.minimum_a
+    return 0.0, 0.0
+
+
+class _Grid:
+    """Running sums per collector and root phase while connectors are granted their minimum."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._total = [[0.0, 0.0, 0.0] for _ in site.collectors]
+        self._uncontrolled: list[tuple[float, ...]] = []
+        self._rated = [_root_rated(c.rated_a, c.root_phases) for c in site.collectors]
+        self._limit = [_power_limit_a(c.file.power_limit_w, c.file.power_limit_va) for c in site.collectors]
+
+    @classmethod
+    def of(cls, site: Site) -> _Grid:
+        grid = cls(site)
+        for collector in site.collectors:
+            virtual = collector.file.virtual
+            unmetered = max(collector.file.unmetered_load_a, virtual.unmetered_load_a if virtual else 0.0)
+            grid._book(collector.path, collector.root_phases, unmetered)
+        for load in site.entities.values():
+            if load.kind is AssetKind.LOAD and load.collector:
+                grid.add(load, load.max_current_a)
+        grid._uncontrolled = [tuple(total) for total in grid._total]
+        return grid
+
+    def add(self, entity: Entity, current_a: float) -> None:
+        self._book(self._path(entity), entity.root_phases, current_a)
+
+    def has_room(self, entity: Entity, current_a: float) -> bool:
+        """Whether `current_a` more on the entity's phases keeps every protected fuse of its path, and its power."""
+        for index in self._path(entity):
+            if self._site.collectors[index].file.monitored_only:
+                continue
+            total, limit = self._total[index], self._limit[index]
+            if any(total[p] + current_a > self._rated[index][p] + _DUST_A for p in entity.root_phases):
+                return False
+            if limit is not None and sum(total) + current_a * len(entity.root_phases) > limit + _DUST_A:
+                return False
+        return True
+
+    def loads(self) -> tuple[FuseLoad, ...]:
+        return tuple(
+            FuseLoad(
+                c.id, c.rated_a, to_own_frame(PhaseVector(*self._uncontrolled[c.index]), c.root_phases),
+                to_own_frame(PhaseVector(*self._total[c.index]), c.root_phases), self._limit[c.index],
+            )
+            for c in self._site.collectors
+            if not c.file.monitored_only
+        )  # fmt: skip
+
+    def _path(self, entity: Entity) -> tuple[int, ...]:
+        return self._site.tree.path(entity.collector) if entity.collector else ()
+
+    def _book(self, path: tuple[int, ...], root_phases: tuple[Phase, ...], current_a: float) -> None:
+        for index in path:
+            for phase in root_phases:
+                self._total[index][phase] += current_a
+
+
+def _root_rated(rated_a: PhaseVector, root_phases: tuple[Phase, ...]) -> list[float]:
+    out = [0.0, 0.0, 0.0]
+    for own, root in enumerate(root_phases):
+        out[root] = rated_a[own]
+    return out
+
+
+def _power_limit_a(*limits: float | None) -> float | None:
+    given = [limit for limit in limits if limit is not None]
+    return min(given) / NOMINAL_VOLTAGE_V if given else None
+
+
+def _columns(rows: list[tuple[str, str, str]]) -> list[str]:
+    width = max(len(row[0]) for row in rows)
+    return [f"{name:<{width}}  {middle:>12}  {last:>10}" for name, middle, last in rows]
