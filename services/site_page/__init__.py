@@ -1,0 +1,1 @@
+"""site-page: the local operator page. It shows; it decides nothing."""

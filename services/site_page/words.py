@@ -1,0 +1,81 @@
+"""Reasons, states and ages in words (SPC-17): the bound that made a setpoint, as a sentence a driver understands."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from busbar.config.site import Site
+from busbar.domain.charging import Status
+from busbar.events import Reason, ReasonCode
+
+STATUS: Final = {
+    Status.AVAILABLE: "Free",
+    Status.PREPARING_TAG: "Badge seen, no vehicle",
+    Status.PREPARING_EV: "Plugged in",
+    Status.CHARGING: "Charging",
+    Status.SUSPENDED_EV: "Vehicle does not draw",
+    Status.SUSPENDED_EVSE: "Paused by the site",
+    Status.FINISHING: "Finishing",
+    Status.RESERVED: "Reserved",
+    Status.UNAVAILABLE: "Out of service",
+    Status.UNAVAILABLE_FW_UPDATE: "Updating firmware",
+    Status.FAULTED: "Fault",
+    Status.UNAVAILABLE_CONN_OBJ: "Out of service (blocked)",
+}
+
+_PLAIN: Final = {
+    ReasonCode.RAMP: "rising by 1 A a minute",
+    ReasonCode.CAP: "at most 5 A above what the vehicle draws",
+    ReasonCode.DEVICE: "the connector's own maximum",
+    ReasonCode.CABLE: "the cable's maximum",
+    ReasonCode.VEHICLE: "the vehicle takes no more",
+    ReasonCode.MANUAL: "set by hand",
+    ReasonCode.ADVICE: "advised power",
+    ReasonCode.START_BUDGET: "paused: started often enough this hour",
+    ReasonCode.STALE: "a value it depends on is too old to raise anything",
+    ReasonCode.UNREACHABLE: "the charger does not answer",
+    ReasonCode.NO_VEHICLE: "standing value for the next vehicle",
+    ReasonCode.OUT_OF_SERVICE: "out of service",
+    ReasonCode.STARTING: "just taken over: keeps what the charger does",
+}
+
+
+def reason_words(reason: Reason, site: Site) -> str:
+    """One clause for a person: which bound made this setpoint."""
+    if reason.code in (ReasonCode.ROW, ReasonCode.POWER_LIMIT):
+        return _limit_words(reason, site)
+    if reason.code is ReasonCode.PAUSED:
+        where = f" behind {_collector(reason, site)}" if reason.collector else ""
+        rank = f" (rank {reason.rank})" if reason.rank else ""
+        return f"paused: not all vehicles{where} can have 6 A{rank}"
+    if reason.code is ReasonCode.FALLBACK:
+        return f"fallback: {reason.source or 'something it depends on is silent'}"
+    if reason.code is ReasonCode.CABLE and reason.value is not None:
+        return f"the cable's maximum of {reason.value:g} A"
+    return _PLAIN.get(reason.code, reason.code.value)
+
+
+def _limit_words(reason: Reason, site: Site) -> str:
+    where = _collector(reason, site)
+    side = " (feeding back)" if reason.side == "export" else ""
+    if reason.code is ReasonCode.ROW:
+        phase = f", {reason.phase}" if reason.phase else ""
+        return f"fuse {where}{phase} is full{side}"
+    source = f", set by {reason.source}" if reason.source else ""
+    return f"power limit of {where}{source}{side}"
+
+
+def _collector(reason: Reason, site: Site) -> str:
+    if reason.collector and reason.collector in site.tree.index:
+        return site.collector(reason.collector).name
+    return reason.collector or "the site"
+
+
+def age_words(age_ms: float) -> str:
+    """`3 s`, `4 min`, `2 h`: an age as a person says it."""
+    seconds = age_ms / 1000.0
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h"
