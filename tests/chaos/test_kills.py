@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from busbar.config.load import load_site
 from busbar.config.plan import fallback_plan
 from system.running import RunningSite, running_site

@@ -133,7 +133,7 @@ class Process:
             await shell.run()
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 - a bug of a service is a finding of the simulation
+        except Exception as error:
             if not life.over:
                 logging.getLogger(f"busbar.sim.{self.service}").exception("ended by its own fault")
                 self._on_bug(f"{self.name}: {type(error).__name__}: {error}")
