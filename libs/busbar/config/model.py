@@ -23,7 +23,7 @@ FuseKind = Literal["gG", "mcb_b", "mcb_c", "mcb_d", "adjustable", "electronic"]
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class SiteInfo(Model):

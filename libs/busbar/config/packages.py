@@ -6,9 +6,11 @@ a lookup that is handed in; the default one finds the catalogue by name, as `bus
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from busbar.domain.limits import REACTION_TIME_S
 from busbar.units import MIN_CURRENT_A
@@ -20,18 +22,71 @@ class PackageFacts:
 
     device_class: str
     fallback_a: float | Literal["settable", "unknown"] = "settable"
+    fallback_low_a: float = 0.0
+    """Smallest fallback value that the device takes, where it is settable."""
     zero_allowed: bool = True
-    """False: the device cannot be paused, its smallest current is 6 A (FC-2)."""
+    """False: the device cannot be paused, its smallest current is `minimum_a` (FC-2)."""
     minimum_a: float = MIN_CURRENT_A
     reaction_s: float = REACTION_TIME_S
     watchdog_s: float | None = None
-    """Fixed watchdog time of the device; None: written from the site file."""
-    max_instances: int = 12
+    """Fixed watchdog time of the device; None: written from the site file, or there is none."""
+    watchdog_range_s: tuple[float, float] | None = None
+    instances: tuple[int, int] = (1, 1)
+    unit_id: int = 1
+    proven: bool = True
 
 
 class UnknownPackageError(Exception):
-    """No usable device package of that name; the text says why and what to do."""
+    """No usable device package of that name; the text says why."""
 
 
 PackageLookup = Callable[[str], PackageFacts]
 """From a package id (or path) of the site file to its facts. Raises UnknownPackageError."""
+
+
+def catalogue(base: Path | None = None) -> PackageLookup:
+    """Lookup in the catalogue that comes with Busbar; packages given as a path are relative to `base`."""
+    module: Any = importlib.import_module("busbar.devices.catalog")
+
+    def look_up(name: str) -> PackageFacts:
+        try:
+            return facts_of(module.load_package(name, base))
+        except module.PackageError as exc:
+            raise UnknownPackageError(" ".join(str(exc).split())) from exc
+
+    return look_up
+
+
+def known_packages() -> list[str]:
+    """Ids of the catalogue."""
+    module: Any = importlib.import_module("busbar.devices.catalog")
+    ids: list[str] = module.catalog_ids()
+    return ids
+
+
+def facts_of(package: Any) -> PackageFacts:
+    """The facts of a `busbar.devices.package.DevicePackage`."""
+    device, instances, watchdog = package.device, package.device.instances, package.watchdog
+    command = package.commands.get("set_current")
+    settable_low = (watchdog.fallback_range or (0.0, 0.0))[0] if watchdog else 0.0
+    return PackageFacts(
+        device_class=device.kind,
+        fallback_a=_fallback_a(watchdog),
+        fallback_low_a=settable_low,
+        zero_allowed=command is None or command.zero != "forbidden",
+        minimum_a=max(MIN_CURRENT_A, command.range[0]) if command else MIN_CURRENT_A,
+        reaction_s=device.reaction_s,
+        watchdog_s=watchdog.timeout_s if watchdog and not watchdog.timeout_point else None,
+        watchdog_range_s=watchdog.timeout_range_s if watchdog and watchdog.timeout_point else None,
+        instances=(instances.min, instances.max) if instances else (1, 1),
+        unit_id=package.transport.unit_id,
+        proven=package.proven,
+    )
+
+
+def _fallback_a(watchdog: Any) -> float | Literal["settable", "unknown"]:
+    if watchdog is None or watchdog.mechanism == "none":
+        return "unknown"
+    if watchdog.fallback_point:
+        return "settable"
+    return watchdog.fallback_value if isinstance(watchdog.fallback_value, float | int) else "unknown"

@@ -1,0 +1,118 @@
+"""Devices: addresses, packages and what hangs on them (FC-5, FB-3)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+from busbar.config.draft import Draft, Item
+from busbar.config.model import AcChargePoint, Device
+from busbar.config.packages import PackageFacts
+from busbar.config.problem import Problem, error, warning
+
+_CLASS = {"ac_charge_point": "ac_charger", "meter": "meter", "load": "meter", "pv": "pv_inverter"}
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+
+
+def check_addresses(draft: Draft) -> Iterator[Problem]:
+    taken: dict[tuple[str, int, int | None], str] = {}
+    for item in draft.devices:
+        device, facts = item.it, draft.facts(item.it.id)
+        unit = device.unit_id if device.unit_id is not None else facts.unit_id if facts else None
+        address = (device.host.lower(), device.port, unit)
+        if address in taken:
+            yield error("address_twice", f"{item.path}.host", f"{taken[address]!r} has this host, port and unit id",
+                        "give each device an address or unit id of its own",
+                        value=f"{device.host}:{device.port}" + (f" unit {unit}" if unit is not None else ""),
+                        entity=device.id)  # fmt: skip
+        taken.setdefault(address, device.id)
+        yield from _host(item)
+
+
+def _host(item: Item[Device]) -> Iterator[Problem]:
+    host, path = item.it.host, f"{item.path}.host"
+    address = _ip(host)
+    if address is None and not _HOST.fullmatch(host):
+        yield error("bad_host", path, "this is no host name or IP address", "write it without scheme, port or spaces",
+                    value=host, entity=item.it.id)  # fmt: skip
+    elif item.it.simulated and not (host == "localhost" or (address is not None and address.is_loopback)):
+        yield error("simulated_elsewhere", path, "a simulated device is played on this machine only",
+                    "use a loopback address as 127.0.42.1, or `simulated: false`", value=host,
+                    entity=item.it.id)  # fmt: skip
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def check_packages(draft: Draft) -> Iterator[Problem]:
+    """The package fits the asset; a charger can be trusted when nobody talks to it (failure.md, The fallback plan)."""
+    for asset in draft.assets:
+        facts = draft.facts(asset.it.device)
+        if facts is None:
+            continue
+        wanted = _CLASS[asset.it.kind]
+        if facts.device_class != wanted:
+            yield error("wrong_class", f"{asset.path}.device",
+                        f"its device package is for the class {facts.device_class!r}, this asset needs {wanted!r}",
+                        "name another device, or another package of the device", value=asset.it.device,
+                        entity=asset.it.id)  # fmt: skip
+        elif isinstance(asset.it, AcChargePoint):
+            yield from _watchdog(asset.path, asset.it, facts)
+
+
+def _watchdog(path: str, charger: AcChargePoint, facts: PackageFacts) -> Iterator[Problem]:
+    if facts.fallback_a == "unknown" and not charger.book_at_max_when_lost:
+        yield error("no_fallback", f"{path}.book_at_max_when_lost",
+                    "the device has no known watchdog and fallback: lost, it may draw its maximum",
+                    "write `book_at_max_when_lost: true` to accept that, or use another charger",
+                    entity=charger.id)  # fmt: skip
+    span = facts.watchdog_range_s
+    if span and not span[0] <= charger.watchdog_s <= span[1]:
+        yield error("out_of_range", f"{path}.watchdog_s", "the device does not take this watchdog time",
+                    f"write {span[0]:g} to {span[1]:g} s", value=charger.watchdog_s, entity=charger.id)  # fmt: skip
+    stated = "watchdog_s" in charger.model_fields_set
+    if stated and facts.watchdog_s not in (None, charger.watchdog_s):
+        yield warning("fixed_watchdog", f"{path}.watchdog_s",
+                      f"the watchdog time of this device is {facts.watchdog_s:g} s and cannot be written",
+                      f"leave it out, or write {facts.watchdog_s:g}", value=charger.watchdog_s,
+                      entity=charger.id)  # fmt: skip
+    if not facts.proven:
+        yield warning("unproven", f"{path}.device", "nobody but us says that the register map of its package is right",
+                      "it is read, not controlled, unless forced", value=charger.device,
+                      entity=charger.id)  # fmt: skip
+
+
+def check_instances(draft: Draft) -> Iterator[Problem]:
+    """One entity an instance of a device, and no instance that the package does not know."""
+    taken: dict[tuple[str, int], str] = {}
+    for path, entity, device, instance in _uses(draft):
+        key = (device, instance)
+        if key in taken:
+            yield error("instance_twice", path, f"{taken[key]!r} is instance {instance} of device {device!r} already",
+                        "give each its own `instance` or device", value=instance, entity=entity)  # fmt: skip
+        taken.setdefault(key, entity)
+        facts = draft.facts(device)
+        if facts and not facts.instances[0] <= instance <= facts.instances[1]:
+            low, high = facts.instances
+            yield error("no_such_instance", path, f"a device of this package has the instances {low} to {high}",
+                        f"write {low} to {high}" if high > low else f"write {low}", value=instance,
+                        entity=entity)  # fmt: skip
+    if "assets" not in draft.broken:
+        used = {device for device, _ in taken}
+        for item in draft.devices:
+            if item.it.id not in used:
+                yield warning("unused_device", item.path, "no asset uses this device", "add the asset, or remove it",
+                              entity=item.it.id)  # fmt: skip
+
+
+def _uses(draft: Draft) -> Iterator[tuple[str, str, str, int]]:
+    for connector, charger in draft.connectors():
+        yield f"{connector.path}.instance", connector.it.id, charger.device, connector.it.instance
+    for asset in draft.assets:
+        if not isinstance(asset.it, AcChargePoint) and asset.it.device is not None:
+            yield f"{asset.path}.device", asset.it.id, asset.it.device, 1
