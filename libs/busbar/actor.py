@@ -113,15 +113,25 @@ class Shell:
         self._cycles = 0
         self._longest_ms = 0.0
         self._next_beat_s = 0.0
+        self._running: asyncio.Task[None] | None = None
+        self._interrupted = False
 
     def stop(self) -> None:
         """Finish the running cycle, then leave cleanly."""
         self._stopping.set()
         self.actor.wake()
 
+    @property
+    def cycles(self) -> int:
+        """Cycles since the start: what does not grow is stuck."""
+        return self._cycles
+
     async def run(self) -> None:
-        """Start, cycle, stop. Re-raises what the actor raised, after the bus was closed."""
+        """Start, cycle, stop. Re-raises what the actor or one of its handlers raised, after the bus was closed."""
         actor = self.actor
+        failed = actor.bus.failed
+        failed.add_done_callback(self._interrupt)
+        self._running = asyncio.current_task()
         try:
             await self._beat()
             await actor.start()
@@ -129,9 +139,21 @@ class Shell:
             await self._cycle_until_stopped()
             actor.state = ServiceState.STOPPING
             await self._beat()
+        except asyncio.CancelledError:
+            if self._interrupted and self._running is not None:
+                self._running.uncancel()
+                failed.result()  # raises what the handler raised
+            raise
         finally:
+            failed.remove_done_callback(self._interrupt)
             await actor.stop()
             await actor.bus.close()
+
+    def _interrupt(self, _failed: asyncio.Future[None]) -> None:
+        """A handler failed: leave at once, even out of a wait that would never end."""
+        if self._running is not None:
+            self._interrupted = True
+            self._running.cancel()
 
     async def _cycle_until_stopped(self) -> None:
         actor = self.actor

@@ -6,6 +6,7 @@ functions: they store and return. A message that does not decode is counted, log
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -65,6 +66,13 @@ class Bus(Protocol):
 
     @property
     def connected(self) -> bool: ...
+
+    @property
+    def failed(self) -> asyncio.Future[None]:
+        """Ends, with its exception, when a handler or responder raised or the connection is closed for good.
+
+        Crash-only: the shell ends the service. It never has a result."""
+        ...
 
     async def publish(self, subject: Subject, event: Event, *tokens: str) -> None:
         """Send on a core subject. Raises NotConnectedError (nothing is buffered: a stale setpoint is a danger)."""

@@ -1,0 +1,1 @@
+"""What tests share: a real nats-server, and pytest fixtures (`busbar.testing.fixtures`). Not for production code."""
