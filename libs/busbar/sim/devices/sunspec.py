@@ -70,7 +70,7 @@ class SunSpecInverter(SimDevice):
         self._a_sf = -2
         while port.rated_power_w / 230.0 * 1.3 > 650.0 * 10 ** (self._a_sf + 2):
             self._a_sf += 1
-        self._w_max = round(port.rated_power_w / 10**self._w_sf)
+        self._w_max: int = round(port.rated_power_w / 10**self._w_sf)
         self.lay_out(
             "holding",
             unit,
