@@ -1,0 +1,5 @@
+"""`python -m busbar`."""
+
+from busbar.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Logs (readable or JSON) and a tiny health endpoint."""
