@@ -12,4 +12,4 @@ UtcMs = Annotated[int, Field(ge=0, description="milliseconds of UTC since 1970-0
 class Event(BaseModel):
     """An immutable message. Unknown fields are ignored on reading, so that old readers live with new writers."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null")
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null", use_attribute_docstrings=True)
