@@ -93,6 +93,7 @@ class Socket:
         self._valid_until_s = now_s + self._settings.validity_s
         if not self.faults.ignore_writes:
             self._accepted_a = current_a
+            self._limit.set(current_a, now_s)
 
     def run(self, now_s: float, dt_s: float) -> None:
         port = self.port

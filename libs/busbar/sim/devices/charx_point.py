@@ -97,6 +97,7 @@ class ChargingPoint:
         """A write arrived: the watchdog starts anew."""
         self._refreshed_s = now_s
         self._expired = False
+        self._limit.set(self._target(), now_s)
 
     def run(self, now_s: float, dt_s: float) -> None:
         port = self.port

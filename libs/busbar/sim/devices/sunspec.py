@@ -122,6 +122,7 @@ class SunSpecInverter(SimDevice):
             self._check_control(offset, value)
         for offset, value in enumerate(values, start=first):
             self._write_control(offset, value)
+        self._limit.set(self._wanted(), self.now_s)
 
     def _write_w_max(self, value: int) -> None:
         if not 0 < value * 10**self._w_sf <= self.port.rated_power_w:
