@@ -89,6 +89,8 @@ class Process:
     def __init__(self, around: Surroundings, service: str, instance: str, on_bug: Callable[[str], None]) -> None:
         self.service, self.instance = service, instance
         self.starts = 0
+        self.away = False
+        """Killed on purpose: nobody starts it before its time."""
         self._around = around
         self._store = MemoryStore()
         self._on_bug = on_bug
@@ -109,6 +111,7 @@ class Process:
         if self.running:
             return
         self.starts += 1
+        self.away = False
         life = self._life = Life()
         bus = self._around.network.connect(self.service, self.instance)
         self._kill_bus = bus.kill
@@ -140,6 +143,7 @@ class Process:
 
     async def kill(self) -> None:
         """`kill -9`: nothing of it reaches the outside any more."""
+        self.away = True
         self._life.over = True
         self._kill_bus()
         if self._task:
