@@ -1,17 +1,28 @@
-"""What is written to a device, and how one sees that it took: pure, from package data.
+"""What is written to a device, and how one sees that it took: pure, from package data (FC-2, FC-8).
 
-API: `plan.command("set_current").prepare(16.0) -> Prepared`; the caller writes `prepared.writes` in order, waits, reads,
-and asks `command.verify.judge(prepared.sent, actual)`.
+API: `plan.command("set_current").prepare(16.0) -> Prepared`; the caller writes `prepared.writes` in order, waits,
+reads, and asks `command.verify.judge(prepared.sent, actual)`.
+
+Rules of `prepare`: a value above the range is lowered to it; one inside is rounded down to the step (never up: it is a
+limit); one below the range becomes 0 where the device can pause, and the smallest value of the range where 0 is
+forbidden (said by `Clamped` and `sent`; whoever plans must have booked it).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from busbar.devices.package import Command, Step, Watchdog
 from busbar.devices.transport import Table
+from busbar.devices.wire import MAX_EXPONENT, Placed, encode, resolution
 from busbar.events.result import Outcome
+from busbar.units import floor_to_step
+
+Zero = Literal["allowed", "pauses", "withdraws_release", "forbidden"]
+Mechanism = Literal["none", "any_traffic", "any_write", "rewrite_setpoint", "heartbeat_register"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,11 @@ class VerifyPlan:
 
     def judge(self, sent: float, actual: float | str | None) -> Outcome:
         """Applied, Clamped (one-sided: the device does less) or Unverified (more, other, or not readable)."""
-        raise NotImplementedError
+        if not isinstance(actual, float | int) or not math.isfinite(actual):
+            return Outcome.UNVERIFIED
+        if abs(actual - sent) <= self.tolerance + 1e-6:
+            return Outcome.APPLIED
+        return Outcome.CLAMPED if self.one_sided and actual < sent else Outcome.UNVERIFIED
 
 
 @dataclass(frozen=True)
@@ -61,18 +76,108 @@ class CommandPlan:
     unit: str
     low: float
     high: float
-    zero: Literal["allowed", "pauses", "withdraws_release", "forbidden"]
+    zero: Zero
     step: float | None
     min_interval_ms: int
     refresh: bool
     verify: VerifyPlan | None
+    _round_down: bool = field(repr=False)
+    _steps: tuple[tuple[Step, Placed], ...] = field(repr=False)
+    _max_registers: int = field(repr=False)
 
     def prepare(
         self, value: float, args: Mapping[str, float] | None = None, exponents: Mapping[str, int] | None = None
     ) -> Prepared:
         """Clamp, round and encode. `args`: other arguments of the command's steps; `exponents`: scale factors read
         from the device (`Memory.exponents`), needed only where a written point has one."""
-        raise NotImplementedError
+        if not math.isfinite(value) or (value < 0 <= self.low):
+            return Prepared((), value, math.nan, Outcome.REFUSED, f"{value} is no value for {self.name}")
+        try:
+            bounded, clamped = self._bounded(value)
+            sent = self._rounded(bounded, exponents or {})
+            if bounded >= self.low > sent:
+                sent = self.low
+            writes = self._encoded(sent, args or {}, exponents or {})
+        except ValueError as error:
+            return Prepared((), value, math.nan, Outcome.REFUSED, str(error))
+        outcome = Outcome.CLAMPED if clamped else Outcome.APPLIED
+        detail = f"{value:g} became {sent:g}: the device takes {self.low:g} to {self.high:g}" if clamped else ""
+        return Prepared(writes, value, sent, outcome, detail)
+
+    def _bounded(self, value: float) -> tuple[float, bool]:
+        """(value inside what the device takes, changed)."""
+        if value > self.high:
+            return self.high, True
+        if value >= self.low:
+            return value, False
+        if self.zero == "forbidden":
+            return self.low, True
+        if self.zero == "allowed" and self.low < 0:
+            return self.low, True
+        return 0.0, value != 0.0
+
+    def _rounded(self, value: float, exponents: Mapping[str, int]) -> float:
+        step = self.step or self._resolution(exponents)
+        if not step:
+            return value
+        return floor_to_step(value, step) if self._round_down else round(value / step) * step
+
+    def _resolution(self, exponents: Mapping[str, int]) -> float:
+        target = next((p for s, p in self._steps if s.value is None and s.arg is None), None)
+        return resolution(target.point, _exponent(target, exponents)) if target else 0.0
+
+    def _encoded(self, value: float, args: Mapping[str, float], exponents: Mapping[str, int]) -> tuple[Write, ...]:
+        writes: list[Write] = []
+        for step, placed in self._steps:
+            words = encode(placed.point, _operand(step, value, args), placed.word_order, _exponent(placed, exponents))
+            if step.join and writes:
+                last = writes.pop()
+                writes.append(_write(placed, last.address, (*last.words, *words), 16))
+            else:
+                writes.append(_write(placed, placed.address, tuple(words), step.fc))
+        for write in writes:
+            if len(write.words) > self._max_registers:
+                raise ValueError(f"{len(write.words)} registers in one write, at most {self._max_registers}")
+        return tuple(writes)
+
+
+def _operand(step: Step, value: float, args: Mapping[str, float]) -> float:
+    if step.value is not None:
+        return step.value
+    if step.arg is None:
+        return value
+    if step.arg not in args:
+        raise ValueError(f"the argument {step.arg} is missing")
+    return args[step.arg]
+
+
+def _exponent(placed: Placed, exponents: Mapping[str, int]) -> int:
+    """Scale factor of the point, as last read from the device."""
+    name = placed.point.scale_point
+    if name is None:
+        return 0
+    exponent = exponents.get(name)
+    if exponent is None or abs(exponent) > MAX_EXPONENT:
+        raise ValueError(f"{placed.key}: its scale factor {name} was not read yet")
+    return exponent
+
+
+def _write(placed: Placed, address: int, words: tuple[int, ...], fc: int | None) -> Write:
+    coil = placed.table == "coil"
+    several = len(words) > 1
+    default = (15 if several else 5) if coil else (16 if several else 6)
+    return Write(placed.table, placed.unit, address, words, fc or default)
+
+
+def command_plan(name: str, command: Command, placed: Mapping[str, Placed], max_registers: int) -> CommandPlan:
+    """Resolve a command's points for one instance."""
+    verify = command.verify
+    return CommandPlan(
+        name, command.unit, command.range[0], command.range[1], command.zero, command.step, command.min_interval_ms,
+        command.refresh,
+        VerifyPlan(placed[verify.point].name, verify.within_ms, verify.tolerance, verify.one_sided) if verify else None,
+        command.round == "down", tuple((s, placed[s.write]) for s in command.steps), max_registers,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +193,8 @@ class Check:
 class WatchdogSetup:
     """Writes that arm the device's own watchdog, in order (fallback first), and what must be read back for ever.
 
-    Where the installer alone sets it (Alfen), `writes` is empty and `checks` still say what must be found.
+    Where the installer alone sets it (Alfen), `writes` is empty and `checks` still say what must be found. Refused:
+    the device cannot be set so; nothing is written.
     """
 
     writes: tuple[Write, ...]
@@ -99,26 +205,66 @@ class WatchdogSetup:
 
 @dataclass(frozen=True)
 class WatchdogPlan:
-    """The device's own watchdog."""
+    """The device's own watchdog (FB-3)."""
 
-    mechanism: Literal["none", "any_traffic", "any_write", "rewrite_setpoint", "heartbeat_register"]
+    mechanism: Mechanism
     timeout_s: float | None
-    """Fixed time; None: `timeout_point`."""
+    """Fixed or factory-set time; None: `timeout_point`."""
     timeout_point: str | None
     fallback: float | Literal["unknown"] | None
     """Fixed value; None: `fallback_point`."""
     fallback_point: str | None
     remaining_point: str | None
     refresh_factor: float
+    _source: Watchdog = field(repr=False)
+    _placed: Mapping[str, Placed] = field(repr=False)
 
     def configure(self, *, fallback: float, timeout_s: float) -> WatchdogSetup:
-        """Write fallback, then timeout (devices.md 12)."""
-        raise NotImplementedError
+        """Write fallback, then timeout (devices.md 12). Rounded down to what the registers can carry: an earlier and
+        lower fallback is the safe side."""
+        source = self._source
+        wanted = ((source.fallback_point, fallback, source.fallback_range),
+                  (source.timeout_point, timeout_s, source.timeout_range_s))  # fmt: skip
+        writes: list[Write] = []
+        checks: list[Check] = []
+        for key, value, limits in wanted:
+            if key is None:
+                continue
+            placed = self._placed[key]
+            if "w" not in placed.point.access:
+                checks.append(Check(placed.name, value, max(resolution(placed.point), 1e-3)))
+                continue
+            if limits is not None and not limits[0] <= value <= limits[1]:
+                return WatchdogSetup((), (), Outcome.REFUSED, f"{key}: {value:g} is not {limits[0]:g} to {limits[1]:g}")
+            unit = resolution(placed.point)
+            rounded = floor_to_step(value, unit) if unit else value
+            words = encode(placed.point, rounded, placed.word_order)
+            writes.append(_write(placed, placed.address, tuple(words), None))
+            checks.append(Check(placed.name, rounded, unit / 2 + 1e-3))
+        return WatchdogSetup(tuple(writes), tuple(checks), Outcome.APPLIED)
 
     def refresh_s(self, timeout_s: float) -> float:
         """How often the control side must write at the latest."""
-        raise NotImplementedError
+        return timeout_s * self.refresh_factor
 
     def heartbeat(self, beat: int) -> Write | None:
         """The write of the `beat`-th refresh for mechanism heartbeat_register, else None."""
-        raise NotImplementedError
+        beating = self._source.heartbeat
+        if beating is None:
+            return None
+        placed = self._placed[beating.point]
+        value = 0.0 if beating.toggle and beat % 2 else beating.value
+        return _write(placed, placed.address, tuple(encode(placed.point, value, placed.word_order)), None)
+
+
+def watchdog_plan(watchdog: Watchdog, placed: Mapping[str, Placed]) -> WatchdogPlan:
+    """Resolve a package's watchdog for one instance."""
+
+    def name(key: str | None) -> str | None:
+        return placed[key].name if key is not None else None
+
+    return WatchdogPlan(
+        watchdog.mechanism, watchdog.timeout_s, name(watchdog.timeout_point), watchdog.fallback_value,
+        name(watchdog.fallback_point), name(watchdog.remaining_point), watchdog.refresh_factor, watchdog,
+        placed,
+    )  # fmt: skip
