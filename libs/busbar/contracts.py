@@ -70,10 +70,15 @@ def generate() -> dict[str, str]:
     """All generated files: path below `proto/` and text. The same code always gives the same bytes."""
     files = {f"schema/{name}.json": _text(_event_schema(event)) for name, event in events().items()}
     files["asyncapi.json"] = _text(asyncapi())
-    files["site.schema.json"] = _text(_schema(SiteFile, "Busbar site file"))
+    files["site.schema.json"] = site_schema_text()
     files["device-package.schema.json"] = _text(_schema(DevicePackage, "Busbar device package"))
     files["README.md"] = _readme()
     return files
+
+
+def site_schema_text() -> str:
+    """JSON Schema of the site file, as published."""
+    return _text(_schema(SiteFile, "Busbar site file"))
 
 
 def write(folder: Path) -> None:

@@ -36,7 +36,8 @@ class SiteInfo(Model):
     timezone: str = "Europe/Brussels"
     """For people; all times inside are UTC."""
     network: Literal["tn_400", "it_230"] = "tn_400"
-    """`tn_400`: three phases and neutral. `it_230` (three phases without neutral) is modelled but refused until its load matrix is built."""
+    """`tn_400`: three phases and neutral. `it_230` (three phases without neutral) is refused until its load matrix is
+    built."""
 
 
 class LostMeter(Model):

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from busbar.config.packages import PackageFacts
+from busbar.config.protection import protection
 from busbar.config.site import Entity, Site
 from busbar.domain.kinds import AssetKind
 from busbar.domain.topology import to_own_frame
@@ -65,6 +66,8 @@ class FallbackPlan:
     value_a: Mapping[str, float]
     booked_a: Mapping[str, float]
     fuses: tuple[FuseLoad, ...]
+    hold_s: Mapping[str, float]
+    """How long its driver may hold a setpoint that is no longer repeated (see `protection`)."""
 
     @property
     def feasible(self) -> bool:
@@ -72,12 +75,16 @@ class FallbackPlan:
 
     def table(self) -> str:
         """The plan as text: connectors, then fuses with their worst phase."""
-        rows = [("connector", "fallback", "booked")]
-        rows += [(c, f"{value:g} A", f"{self.booked_a[c]:g} A") for c, value in self.value_a.items()]
-        fuses = [("fuse", "worst phase", "rating")]
+        rows = [("connector", "fallback", "booked", "hold")]
+        rows += [
+            (c, f"{value:g} A", f"{self.booked_a[c]:g} A", f"{self.hold_s[c]:.3g} s")
+            for c, value in self.value_a.items()
+        ]
+        fuses = [("fuse", "worst phase", "rating", "not controlled")]
         for fuse in self.fuses:
             phase = fuse.worst_phase
-            fuses.append((fuse.collector, f"{fuse.total_a[phase]:g} A {phase.name}", f"{fuse.rated_a[phase]:g} A"))
+            worst, rated, uncontrolled = fuse.total_a[phase], fuse.rated_a[phase], fuse.uncontrolled_a[phase]
+            fuses.append((fuse.collector, f"{worst:g} A {phase.name}", f"{rated:g} A", f"{uncontrolled:g} A"))
         return "\n".join([*_columns(rows), "", *_columns(fuses)])
 
 
@@ -89,31 +96,31 @@ def fallback_plan(site: Site, packages: Mapping[str, PackageFacts] | None = None
     """
     facts = site.packages if packages is None else packages
     grid = _Grid.of(site)
-    value: dict[str, float] = {}
-    booked: dict[str, float] = {}
+    given = {connector.id: _given_a(connector, site, facts) for connector in site.connectors}
+    value = {name: pair[0] if pair else 0.0 for name, pair in given.items()}
+    booked = {name: pair[1] if pair else 0.0 for name, pair in given.items()}
     for connector in site.connectors:
-        value[connector.id], booked[connector.id] = _floor_a(connector, site, facts)
         grid.add(connector, booked[connector.id])
     for connector in site.connectors:
-        if booked[connector.id] == 0.0 and grid.has_room(connector, MIN_CURRENT_A):
+        if given[connector.id] is None and grid.has_room(connector, MIN_CURRENT_A):
             grid.add(connector, MIN_CURRENT_A)
             value[connector.id] = booked[connector.id] = MIN_CURRENT_A
-    return FallbackPlan(value, booked, grid.loads())
+    return FallbackPlan(value, booked, grid.loads(), protection(site, facts).hold_s)
 
 
-def _floor_a(connector: Entity, site: Site, facts: Mapping[str, PackageFacts]) -> tuple[float, float]:
-    """What is not the plan's choice: (fallback value, booked) of a connector before any minimum is granted."""
+def _given_a(connector: Entity, site: Site, facts: Mapping[str, PackageFacts]) -> tuple[float, float] | None:
+    """(fallback value, booked) where that is not the plan's choice; None where it is: 0 A or the minimum."""
     package = facts.get(site.devices[connector.device].package) if connector.device else None
     fallback = package.fallback_a if package else "settable"
-    if connector.charge_point is not None and connector.charge_point.book_at_max_when_lost:
-        return MIN_CURRENT_A, connector.max_current_a
-    if fallback == "unknown":
+    lost_at_max = connector.charge_point is not None and connector.charge_point.book_at_max_when_lost
+    if lost_at_max or fallback == "unknown":
         return MIN_CURRENT_A, connector.max_current_a
     if fallback != "settable":
         return fallback, fallback
-    if package is not None and not package.zero_allowed:
-        return package.minimum_a, package.minimum_a
-    return 0.0, 0.0
+    if package is None:
+        return None
+    least = package.fallback_low_a if package.zero_allowed else max(package.fallback_low_a, package.minimum_a)
+    return (least, least) if least > 0 else None
 
 
 class _Grid:
@@ -123,7 +130,7 @@ class _Grid:
         self._site = site
         self._total = [[0.0, 0.0, 0.0] for _ in site.collectors]
         self._uncontrolled: list[tuple[float, ...]] = []
-        self._rated = [_root_rated(c.rated_a, c.root_phases) for c in site.collectors]
+        self._rated = [c.root_rated_a for c in site.collectors]
         self._limit = [_power_limit_a(c.file.power_limit_w, c.file.power_limit_va) for c in site.collectors]
 
     @classmethod
@@ -173,18 +180,11 @@ class _Grid:
                 self._total[index][phase] += current_a
 
 
-def _root_rated(rated_a: PhaseVector, root_phases: tuple[Phase, ...]) -> list[float]:
-    out = [0.0, 0.0, 0.0]
-    for own, root in enumerate(root_phases):
-        out[root] = rated_a[own]
-    return out
-
-
 def _power_limit_a(*limits: float | None) -> float | None:
     given = [limit for limit in limits if limit is not None]
     return min(given) / NOMINAL_VOLTAGE_V if given else None
 
 
-def _columns(rows: list[tuple[str, str, str]]) -> list[str]:
+def _columns(rows: list[tuple[str, str, str, str]]) -> list[str]:
     width = max(len(row[0]) for row in rows)
-    return [f"{name:<{width}}  {middle:>12}  {last:>10}" for name, middle, last in rows]
+    return [f"{name:<{width}}" + "".join(f"  {cell:>14}" for cell in cells) for name, *cells in rows]

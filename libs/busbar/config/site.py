@@ -27,7 +27,7 @@ from busbar.config.model import (
 )
 from busbar.config.packages import PackageFacts
 from busbar.domain.kinds import AssetKind
-from busbar.domain.topology import NodeSpec, Tree
+from busbar.domain.topology import NodeSpec, Tree, to_root_frame
 from busbar.units import Phase, PhaseVector, uniform
 
 
@@ -44,6 +44,11 @@ class Collector:
     root_phases: tuple[Phase, ...]
     rated_a: PhaseVector
     path: tuple[int, ...]
+
+    @property
+    def root_rated_a(self) -> tuple[float, ...]:
+        """Rating per conductor of the grid connection; 0 for one that it does not have."""
+        return tuple(to_root_frame(self.rated_a, self.root_phases))
 
 
 @dataclass(frozen=True, slots=True)

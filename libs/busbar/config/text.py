@@ -57,12 +57,12 @@ def join(path: str, key: str | int) -> str:
 def read_document(path: Path) -> Document:
     """Read a file; whatever is wrong with it stands in `problems`, never in an exception."""
     try:
-        size = path.stat().st_size
-        raw = path.read_bytes() if size <= MAX_BYTES else b""
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
     except OSError as exc:
         return _failed("unreadable", f"the file cannot be read: {exc.strerror or exc}", "give the path of a site file")
-    if size > MAX_BYTES:
-        return _failed("too_large", "the file is larger than 4 MiB", "a full site needs less than 1 MiB", value=size)
+    if len(raw) > MAX_BYTES:
+        return _failed("too_large", "the file is larger than 4 MiB", "a full site needs less than 1 MiB")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
