@@ -169,9 +169,12 @@ class _ScaledSelector(selectors.DefaultSelector):
 class ScaledLoop(asyncio.SelectorEventLoop):
     """The normal loop, with `time()` running `speed` times as fast as the machine's monotonic clock."""
 
-    def __init__(self, speed: float) -> None:
-        if not 0.0 < speed <= MAX_SPEED:
+    def __new__(cls, speed: float) -> ScaledLoop:
+        if not 0.0 < speed <= MAX_SPEED:  # here, because a loop that was only half made complains when it is freed
             raise ValueError(f"speed must be above 0 and at most {MAX_SPEED:g}, not {speed:g}")
+        return super().__new__(cls)
+
+    def __init__(self, speed: float) -> None:
         self.speed = speed
         super().__init__(_ScaledSelector(speed))
         self._clock_resolution = time.get_clock_info("monotonic").resolution * speed

@@ -102,8 +102,9 @@ def _condition(seen: Received[Measurement] | None, now_s: float) -> str | None:
 
 def _power_w(measurement: Measurement) -> int | None:
     phases = [measurement.number(f"power_{phase}_w") for phase in ("l1", "l2", "l3")]
-    known = [power for power in phases if power is not None] or [measurement.number("power_w")]
-    return None if known[0] is None else round(sum(power or 0.0 for power in known))
+    known = [power for power in phases if power is not None]
+    total = sum(known) if known else measurement.number("power_w")
+    return None if total is None else round(total)
 
 
 def why(reason: Reason) -> str:
