@@ -64,6 +64,8 @@ class Actor(ABC):
         self.log = context.log
         self.state = ServiceState.STARTING
         self.detail = ""
+        self.boot = f"{context.clock.boot_id}:{context.clock.utc_ms()}"
+        """Names this start of this instance in its heartbeats."""
         self._wake = asyncio.Event()
         self._alarms: dict[tuple[str, str], Alarm] = {}
 
@@ -186,7 +188,7 @@ class Shell:
         beat = Heartbeat(
             service=actor.service, instance=actor.context.instance, state=actor.state, detail=actor.detail,
             cycle_ms=self._longest_ms, cycles=self._cycles, version=__version__, fingerprint=actor.site.fingerprint,
-            published_at_ms=actor.clock.utc_ms(),
+            boot=actor.boot, published_at_ms=actor.clock.utc_ms(),
         )  # fmt: skip
         self._longest_ms = 0.0
         with contextlib.suppress(NotConnectedError):

@@ -26,5 +26,7 @@ class Heartbeat(Event):
     """Cycles since start: a beat without growth is a service that is stuck."""
     version: str
     fingerprint: str
+    boot: str = ""
+    """Names this start of the instance: machine's boot, then UTC ms of the start. Another one: it runs twice."""
     published_at_ms: UtcMs
     lifetime_ms: int = 3000

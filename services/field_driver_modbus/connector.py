@@ -1,0 +1,165 @@
+"""One connector as this driver sees it: which setpoint counts, what is written, whether it took, whose session it is.
+
+Holds the three cores (`stages`, `writer`, `sessions`) side by side; no I/O, every call takes `now`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from busbar.config.site import Entity
+from busbar.devices.package import DevicePackage
+from busbar.devices.plan import DevicePlan
+from busbar.domain.charging import Status
+from busbar.domain.quality import Quality
+from busbar.events import Fallback, Session, Setpoint, SetpointResult, Severity
+from field_driver_modbus.keeper import Points, Problem, Qualities, WatchdogKeeper, number
+from field_driver_modbus.sessions import Sample, SessionTracker
+from field_driver_modbus.stages import ConnectorStages, Target
+from field_driver_modbus.writer import Order, Report, Writer
+
+SET_CURRENT: Final = "set_current"
+RESULT_PERIOD_S: Final = 10.0
+_STATUS: Final = {str(status): status for status in Status}
+_CURRENTS: Final = ("current_l1_a", "current_l2_a", "current_l3_a")
+
+
+class ConnectorUnit:
+    """One connector of a device."""
+
+    def __init__(
+        self, entity: Entity, driver: str, stages: ConnectorStages, booked_a: float | None, last: Session | None
+    ) -> None:
+        self.entity = entity
+        self.stages = stages
+        self._driver = driver
+        self._booked_a = booked_a
+        self._writer: Writer | None = None
+        self._fallback_a = 0.0
+        self._tracker = SessionTracker(entity.id, driver, last)
+        self._problems: dict[str, Problem] = {}
+        self._reported: tuple[str, Report] | None = None
+        self._reported_s = 0.0
+
+    @property
+    def id(self) -> str:
+        return self.entity.id
+
+    def fit(self, plan: DevicePlan, fallback_a: float, forced: bool) -> None:
+        """The plan of the device is known (for SunSpec: after discovery): set up what writes to it."""
+        self._writer, self._problems = None, {}
+        command = plan.commands.get(SET_CURRENT)
+        if command is None or command.verify is None:
+            self._problems["no_setpoint"] = Problem(
+                f"package {plan.package_id} has no verifiable {SET_CURRENT} command"
+            )
+        elif not (plan.writable or forced):
+            self._problems["read_only"] = Problem(f"package {plan.package_id} is unproven: nothing is written to it")
+        else:
+            self._writer = Writer(command, self._keeper(plan, fallback_a), plan.fast.max_age_for_control_ms / 1000.0)
+
+    def _keeper(self, plan: DevicePlan, fallback_a: float) -> WatchdogKeeper | None:
+        point = self.entity.charge_point
+        if plan.watchdog is None or plan.watchdog.mechanism == "none" or point is None:
+            self._problems["no_watchdog"] = Problem(
+                "the device has no watchdog of its own: it is booked at its maximum whenever it is lost",
+                Severity.WARNING,
+            )
+            return None
+        return WatchdogKeeper(plan.watchdog, fallback_a, point.watchdog_s)
+
+    def lost(self) -> None:
+        """The connection to the device is gone."""
+        if self._writer is not None:
+            self._writer.lost()
+
+    def setpoint(self, setpoint: Setpoint, life_left_s: float, now_s: float) -> bool:
+        return self.stages.setpoint(setpoint, life_left_s, now_s)
+
+    def fallback(self, event: Fallback, life_left_s: float, now_s: float) -> None:
+        self.stages.fallback(event, life_left_s, now_s)
+
+    def polled(self, points: Points, quality: Qualities, asked_s: float, now_s: float, at_ms: int) -> list[Session]:
+        """A fast poll has arrived. Returns what there is to say about the session."""
+        status = _STATUS.get(str(points.get("status")))
+        raw = points.get("status_raw")
+        if status is None and raw is not None and "status_raw" not in quality:
+            self._problems["unknown_status"] = Problem(
+                f"the device reports status {raw!r}, which its package does not know", Severity.WARNING
+            )
+        else:
+            self._problems.pop("unknown_status", None)
+        if self._writer is not None:
+            self._writer.observe(points, quality, asked_s, now_s)
+            limit_a = self._writer.device_limit_a
+            if limit_a is not None and not self.stages.adopted:
+                self.stages.adopt(limit_a, self._booked_a)
+        return self._tracker.step(_sample(points, quality, status, at_ms))
+
+    def order(self, now_s: float) -> tuple[Order, Writer] | None:
+        """What is to be written now, and to whom the outcome is told."""
+        if self._writer is None:
+            return None
+        order = self._writer.order(self.stages.target(now_s), now_s)
+        return None if order is None else (order, self._writer)
+
+    def result(self, now_s: float, at_ms: int) -> SetpointResult | None:
+        """The result where it has changed, and every 10 s."""
+        target = self.stages.target(now_s)
+        report = self._report(target)
+        if report is None:
+            return None
+        shown = (target.stage, report)
+        if shown == self._reported and now_s - self._reported_s < RESULT_PERIOD_S:
+            return None
+        self._reported, self._reported_s = shown, now_s
+        return SetpointResult(
+            asset=self.id, driver=self._driver, epoch=target.epoch, seq=max(target.seq, 0), outcome=report.outcome,
+            requested_a=report.requested_a, applied_a=report.applied_a, stage=str(target.stage),
+            detail=f"{report.detail}; {target.why}" if report.detail else target.why, measured_at_ms=at_ms,
+        )  # fmt: skip
+
+    def _report(self, target: Target) -> Report | None:
+        if self._writer is None or target.current_a is None:
+            return None
+        return self._writer.report(target)
+
+    def booked_a(self, now_s: float) -> float | None:
+        """What this connector was last told to keep to: the bound for what a restarted driver adopts."""
+        return self.stages.target(now_s).current_a
+
+    @property
+    def session(self) -> Session | None:
+        return self._tracker.current
+
+    @property
+    def problems(self) -> dict[str, Problem]:
+        """Open problems by code."""
+        return self._problems if self._writer is None else {**self._problems, **self._writer.problems}
+
+
+def _sample(points: Points, quality: Qualities, status: Status | None, at_ms: int) -> Sample:
+    badge = points.get("rfid")
+    return Sample(
+        at_ms, status, number(points, quality, "session_energy_wh"), number(points, quality, "energy_import_wh"),
+        badge if isinstance(badge, str) and badge and "rfid" not in quality else None,
+        number(points, quality, "connection_time_s"),
+        max([number(points, quality, name) or 0.0 for name in _CURRENTS]),
+    )  # fmt: skip
+
+
+def wrong_device(package: DevicePackage, points: Points, quality: Qualities) -> str | None:
+    """What speaks against this being the device that the package describes; None: nothing (devices.md 13)."""
+    for detect in package.detect:
+        value = points.get(detect.point)
+        if not isinstance(value, str) or quality.get(detect.point) not in (None, Quality.STALE):
+            return f"{detect.point} cannot be read, so it is not sure what device this is"
+        if not re.match(detect.match, value):
+            return f"{detect.point} is {value!r}, which is no {package.package.id}"
+    return None
+
+
+def by_id(units: Sequence[ConnectorUnit]) -> dict[str, ConnectorUnit]:
+    return {unit.id: unit for unit in units}

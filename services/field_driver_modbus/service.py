@@ -1,0 +1,246 @@
+"""The actor: one shard of a controller's Modbus devices. Thin: subscribes, keeps links running, publishes.
+
+Real devices may be driven without a licence as long as there is none to be had (SC-4): an alarm says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from busbar.actor import Actor, Context
+from busbar.bus import NotConnectedError, Received
+from busbar.config.plan import fallback_plan
+from busbar.config.site import Entity
+from busbar.devices.catalog import load_package
+from busbar.devices.package import DevicePackage
+from busbar.domain.kinds import AssetKind
+from busbar.domain.limits import SETPOINT_LIFETIME_MS
+from busbar.events import (
+    Event,
+    Fallback,
+    Heartbeat,
+    Measurement,
+    ServiceState,
+    Session,
+    Setpoint,
+    Severity,
+)
+from busbar.subjects import FALLBACK, HEARTBEAT, RESULT, SESSION, SETPOINT, TELEMETRY, Subject
+from field_driver_modbus.connector import ConnectorUnit
+from field_driver_modbus.device import DeviceLink, Member
+from field_driver_modbus.keeper import Problem
+from field_driver_modbus.memory import DriverMemory
+from field_driver_modbus.stages import ConnectorStages, Fence
+from field_driver_modbus.twice import QUIET_S, StartedTwiceError, Twins, boot_key
+
+KEEP_PERIOD_S: Final = 10.0
+OLD_ALLOCATOR_S: Final = 5.0
+_NONE: Final[dict[str, Problem]] = {}
+
+
+class FieldDriverModbus(Actor):
+    """Inputs: SETPOINT of its driver, FALLBACK, its own HEARTBEAT. Outputs: TELEMETRY, RESULT, SESSION.
+
+    Newest wins everywhere: a setpoint or a bound replaces the one before, nothing is queued.
+    """
+
+    service = "field-driver-modbus"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._driver = context.instance
+        self._memory = DriverMemory(context.store)
+        self._fence = Fence()
+        self._twins = Twins()
+        self._links: list[DeviceLink] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._homes: dict[str, tuple[DeviceLink, Member, ConnectorUnit]] = {}
+        self._problems: dict[str, dict[str, Problem]] = {}
+        self._writes_from_s = 0.0
+        self._older_s = 0.0
+        self._kept_s = 0.0
+
+    async def start(self) -> None:
+        """Take up where the driver before this one stopped, then let each device have its own task."""
+        now_s = self._kept_s = self.clock.mono_s()
+        self._writes_from_s = now_s + QUIET_S
+        self._older_s = now_s - 2 * OLD_ALLOCATOR_S
+        self._fence.epoch = self._memory.epoch()
+        await self._build(now_s)
+        await self.bus.subscribe(HEARTBEAT, self._on_heartbeat, self.service, self._driver)
+        await self.bus.subscribe(SETPOINT, self._on_setpoint, self._driver)
+        await self.bus.subscribe(FALLBACK, self._on_fallback)
+        for received in await self.bus.last(FALLBACK):
+            if isinstance(received.event, Fallback):
+                self._bound(received.event, received)
+        for link in self._links:
+            task = asyncio.get_running_loop().create_task(link.run(), name=f"device {link.device.id}")
+            self._tasks.append(task)
+        await self._licence()
+
+    async def _build(self, now_s: float) -> None:
+        plan = fallback_plan(self.site)
+        booked, sessions = self._memory.booked(), await self._last_sessions()
+        packages: dict[str, DevicePackage] = {}
+        by_device: dict[str, list[Member]] = {}
+        for entity in self.site.of_driver(self._driver):
+            if entity.device is None:
+                continue
+            unit = None
+            fallback_a = plan.value_a.get(entity.id, 0.0)
+            if entity.kind is AssetKind.AC_CONNECTOR:
+                stages = self._stages(entity, fallback_a, now_s)
+                unit = ConnectorUnit(entity, self._driver, stages, booked.get(entity.id), sessions.get(entity.id))
+            by_device.setdefault(entity.device, []).append(Member(entity, self._driver, unit, fallback_a))
+        for device_id, members in by_device.items():
+            device = self.site.devices[device_id]
+            if device.package not in packages:
+                packages[device.package] = load_package(device.package)
+            package = packages[device.package]
+            transport = self.context.transports(device.host, device.port, package.transport.timeout_ms / 1000.0)
+            forced = self.context.options.get("force_unproven") == "yes"
+            link = DeviceLink(device, package, transport, members, self, forced=forced)
+            self._links.append(link)
+            self._homes.update({m.entity.id: (link, m, m.unit) for m in members if m.unit is not None})
+
+    def _stages(self, entity: Entity, fallback_a: float, now_s: float) -> ConnectorStages:
+        timeout_s = self.site.options.fallback_timeout_s
+        return ConnectorStages(entity.id, fallback_a, entity.max_current_a, now_s, timeout_s)
+
+    async def _last_sessions(self) -> dict[str, Session]:
+        """The newest known session of each connector, from the bus or from our own file."""
+        found = [received.event for received in await self.bus.last(SESSION, self._driver)]
+        newest: dict[str, Session] = {}
+        for event in [*found, *self._memory.sessions()]:
+            if not isinstance(event, Session):
+                continue
+            known = newest.get(event.connector)
+            if known is None or event.measured_at_ms > known.measured_at_ms:
+                newest[event.connector] = event
+        return newest
+
+    async def _licence(self) -> None:
+        real = [link.device.id for link in self._links if not link.device.simulated]
+        if real:
+            text = f"real devices are driven without a licence: {', '.join(real)}"
+            await self.alarm(self._driver, "no_licence", text, Severity.WARNING)
+
+    # -- inputs: store and return
+
+    def _on_setpoint(self, received: Received[Setpoint]) -> None:
+        setpoint = received.event
+        home = self._homes.get(setpoint.asset)
+        if home is None or setpoint.driver != self._driver:
+            return
+        now_s, before = self.clock.mono_s(), self._fence.epoch
+        if not self._fence.admits(setpoint.asset, setpoint.epoch, setpoint.seq):
+            if setpoint.epoch < before:
+                self._older_s = now_s
+            return
+        if self._fence.epoch != before:
+            self._memory.keep_epoch(self._fence.epoch)
+        lifetime_ms = min(setpoint.lifetime_ms, SETPOINT_LIFETIME_MS)
+        link, member, unit = home
+        unit.setpoint(setpoint, received.life_left_ms(now_s, lifetime_ms) / 1000.0, now_s)
+        member.waiting = True
+        link.wake()
+
+    def _on_fallback(self, received: Received[Fallback]) -> None:
+        self._bound(received.event, received)
+
+    def _bound(self, event: Fallback, received: Received[Fallback] | Received[Event]) -> None:
+        now_s = self.clock.mono_s()
+        life_left_s = received.life_left_ms(now_s, event.lifetime_ms) / 1000.0
+        for link, member, unit in self._homes.values():
+            unit.fallback(event, life_left_s, now_s)
+            member.waiting = True
+            link.wake()
+
+    def _on_heartbeat(self, received: Received[Heartbeat]) -> None:
+        self._twins.heard(received.event.boot, self.boot, self.clock.mono_s())
+
+    # -- each second
+
+    async def cycle(self) -> None:
+        now_s = self.clock.mono_s()
+        for task in self._tasks:
+            if task.done():
+                task.result()  # crash-only: a bug in a link ends the process
+        await self._check_twins(now_s)
+        dead: list[str] = []
+        for link in self._links:
+            for member in link.members:
+                if member.dead:
+                    dead.append(member.entity.id)
+                    await link.show_dead(member)
+                    if member.unit is not None:
+                        await self.told(member.unit, ())
+                member.waiting = member.unit is not None
+            link.wake()
+        self.state = ServiceState.DEGRADED if dead else ServiceState.RUNNING
+        self.detail = f"no answer from {', '.join(dead)}: check power and network" if dead else ""
+        older = now_s - self._older_s < OLD_ALLOCATOR_S
+        text = "setpoints of an allocator that has lost its place arrive; they are not obeyed"
+        await self.alarm(self._driver, "old_allocator", text, active=older)
+        if now_s - self._kept_s >= KEEP_PERIOD_S:
+            self._keep(now_s)
+        await self.alarm(self._driver, "store", self._memory.trouble, active=bool(self._memory.trouble))
+
+    async def _check_twins(self, now_s: float) -> None:
+        others = self._twins.others(now_s)
+        text = f"driver {self._driver} was started twice: stop one of them"
+        await self.alarm(self._driver, "started_twice", text, Severity.CRITICAL, active=bool(others))
+        if others and boot_key(others[0]) < boot_key(self.boot):
+            raise StartedTwiceError(text)
+
+    def _keep(self, now_s: float) -> None:
+        """Every 10 s at most: the disk of a controller is a card that wears."""
+        self._kept_s = now_s
+        targets = {name: unit.booked_a(now_s) for name, (_, _, unit) in self._homes.items()}
+        self._memory.keep_booked({name: value for name, value in targets.items() if value is not None})
+        self._memory.keep_sessions([s for _, _, unit in self._homes.values() if (s := unit.session) is not None])
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            self._keep(self.clock.mono_s())
+
+    # -- what links ask of us
+
+    def may_write(self, now_s: float) -> bool:
+        return now_s >= self._writes_from_s
+
+    def note(self, text: str) -> None:
+        self.log.warning("%s", text)
+
+    async def measured(self, measurement: Measurement) -> None:
+        await self._send(TELEMETRY, measurement, self._driver, measurement.asset)
+
+    async def told(self, unit: ConnectorUnit, sessions: Sequence[Session]) -> None:
+        for session in sessions:
+            await self._send(SESSION, session, self._driver, unit.id)
+        result = unit.result(self.clock.mono_s(), self.clock.utc_ms())
+        if result is not None:
+            await self._send(RESULT, result, self._driver, unit.id)
+
+    async def problems(self, entity: str, problems: dict[str, Problem]) -> None:
+        known = self._problems.get(entity, _NONE)
+        if problems == known:
+            return
+        for code, problem in known.items():
+            if code not in problems:
+                await self.alarm(entity, code, problem.text, problem.severity, active=False)
+        for code, problem in problems.items():
+            await self.alarm(entity, code, problem.text, problem.severity)
+        self._problems[entity] = dict(problems)
+
+    async def _send(self, subject: Subject, event: Event, *tokens: str) -> None:
+        """Nothing is buffered for later: the next poll brings newer values."""
+        try:
+            await self.bus.publish(subject, event, *tokens)
+        except NotConnectedError:
+            return

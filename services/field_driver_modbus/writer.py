@@ -1,0 +1,283 @@
+"""What is written to one connector, and whether it took (FC-8, devices.md 8 to 12). Pure: state and events to orders.
+
+- Nothing is written before the device has been read on this connection, and never a value just because none is known.
+- After a connect or a restart of the device: fallback value, watchdog time, setpoint, in this order, each where the
+  device does not already show it; then verified.
+- A change is written once: a decrease at once, a raise no sooner than the package's interval after the last write, only
+  while the device's own data are fresh, and never in hold, not even to give back what the device has lost.
+- The watchdog is refreshed from the control side only: a setpoint is repeated after a third of the watchdog's time
+  while it is fresh or held. In fallback it is not: the plan's value is written, verified and left to the device.
+- Verified by the package's point, in its time, with its tolerance. Less than asked, while the device shows our
+  setpoint, is Clamped (a cable); more, or our setpoint not there, is not taken: written again, an alarm if it lasts.
+- Compared for ever: a device that forgets or changes its setpoint gets it again.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from busbar.devices.commands import CommandPlan, Prepared, Write
+from busbar.events import Outcome
+from field_driver_modbus.keeper import Points, Problem, Qualities, WatchdogKeeper, number
+from field_driver_modbus.stages import Stage, Target
+
+ATTEMPTS_BEFORE_ALARM: Final = 3
+SLOW_RETRY_S: Final = 10.0
+ECHO: Final = "setpoint_current_a"
+"""Vocabulary name of the register that a setpoint is written to."""
+
+
+class Step(StrEnum):
+    ARM = "arm"
+    """Fallback value and watchdog time."""
+    SETPOINT = "setpoint"
+    BEAT = "beat"
+    """A heartbeat register."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Writes to be carried out now, in this order, without another request in between where the link allows."""
+
+    step: Step
+    writes: tuple[Write, ...]
+    value_a: float = 0.0
+    raising: bool = False
+    """Waits for orders of other connectors that do not raise anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of the target so far."""
+
+    outcome: Outcome
+    requested_a: float
+    applied_a: float | None
+    detail: str = ""
+
+
+class Writer:
+    """One connector: a `set_current` command, its verification, and the watchdog behind it."""
+
+    def __init__(self, command: CommandPlan, keeper: WatchdogKeeper | None, max_age_s: float) -> None:
+        self._command = command
+        self._keeper = keeper
+        self._max_age_s = max_age_s
+        self._min_interval_s = command.min_interval_ms / 1000.0
+        self._within_s = command.verify.within_ms / 1000.0 if command.verify else 0.0
+        self._tolerance_a = command.verify.tolerance if command.verify else 0.0
+        self._asked_a: float | None = None
+        self._prepared: Prepared | None = None
+        self._beats = 0
+        self._last_write_s = -math.inf
+        self._problems: dict[str, Problem] = {}
+        self.lost()
+
+    def lost(self) -> None:
+        """The connection is gone: whether the last write arrived is not known."""
+        self._told_a: float | None = None
+        self._before_a: float | None = None
+        self._seen_a: float | None = None
+        self._echo_a: float | None = None
+        self._observed_s = -math.inf
+        self._refreshed_s = -math.inf
+        self._verify_from_s = -math.inf
+        self._next_try_s = -math.inf
+        self._attempts = 0
+        self._resigned = False
+        self._again = False
+        self._doubt_since_s: float | None = None
+        self._outcome, self._detail = Outcome.UNVERIFIED, "not connected"
+        if self._keeper is not None:
+            self._keeper.lost()
+
+    @property
+    def problems(self) -> dict[str, Problem]:
+        """Open problems by code."""
+        return self._problems if self._keeper is None else {**self._keeper.problems, **self._problems}
+
+    @property
+    def device_limit_a(self) -> float | None:
+        """What the device does by what it shows: the smaller of the limit in force and its setpoint."""
+        values = [value for value in (self._seen_a, self._echo_a) if value is not None]
+        return min(values) if values else None
+
+    def observe(self, points: Points, quality: Qualities, asked_s: float, now_s: float) -> None:
+        """A poll of the device, requested at `asked_s`: older than a write, it proves nothing about it."""
+        verify = self._command.verify
+        self._observed_s = now_s
+        self._seen_a = number(points, quality, verify.point) if verify else None
+        self._echo_a = number(points, quality, ECHO)
+        if self._keeper is not None and self._keeper.observe(points, quality, asked_s, now_s):
+            self._again = True
+        if self._told_a is not None and asked_s >= self._last_write_s:
+            self._judge(self._told_a, now_s)
+
+    def order(self, target: Target, now_s: float) -> Order | None:
+        """What has to be written now, or None. The caller carries it out and answers with `done` or `refused`."""
+        if self._observed_s == -math.inf:
+            return None
+        arm = self._keeper.writes(now_s) if self._keeper else ()
+        if arm:
+            return Order(Step.ARM, arm)
+        if target.current_a is None:
+            return None
+        prepared = self._prepare(target.current_a, now_s)
+        if not prepared.writes:
+            return None
+        if self._told_a != prepared.sent or self._again:
+            return self._change(prepared, target, now_s)
+        return self._refresh(prepared, target, now_s)
+
+    def done(self, order: Order, now_s: float) -> None:
+        """The device acknowledged every write of the order; whether it obeys is still to be seen."""
+        if order.step is Step.ARM:
+            assert self._keeper is not None  # noqa: S101 - only a keeper gives such an order
+            self._keeper.written(now_s)
+            self._again = True
+            return
+        self._refreshed_s = now_s
+        if order.step is Step.BEAT:
+            self._beats += 1
+            return
+        self._problems.pop("setpoint_refused", None)
+        renewal = self._told_a == order.value_a and not self._again and self._attempts == 0
+        self._last_write_s = now_s
+        if renewal:
+            return
+        self._before_a = self._seen_a
+        self._told_a, self._again, self._verify_from_s = order.value_a, False, now_s + self._within_s
+        self._outcome, self._detail = Outcome.UNVERIFIED, "written, not yet read back"
+
+    def refused(self, order: Order, text: str, now_s: float) -> None:
+        """The device answered a write with an exception."""
+        if order.step is Step.ARM:
+            assert self._keeper is not None  # noqa: S101 - only a keeper gives such an order
+            self._keeper.written(now_s, text)
+            return
+        self._last_write_s = self._refreshed_s = now_s
+        if order.step is Step.BEAT:
+            return
+        self._told_a, self._again = None, True
+        self._attempts += 1
+        self._outcome, self._detail = Outcome.REFUSED, text
+        self._next_try_s = now_s + self._pause_s()
+        if self._attempts >= ATTEMPTS_BEFORE_ALARM:
+            self._problems["setpoint_refused"] = Problem(f"the device refuses {order.value_a:g} A: {text}; retried")
+
+    def report(self, target: Target) -> Report:
+        """Outcome of the target that the last `order` was asked with."""
+        requested_a = 0.0 if target.current_a is None else target.current_a
+        prepared = self._prepared
+        if target.current_a is None or prepared is None or self._asked_a != target.current_a:
+            return Report(Outcome.UNVERIFIED, requested_a, self._seen_a, self._detail)
+        if not prepared.writes:
+            return Report(Outcome.REFUSED, requested_a, self._seen_a, prepared.detail)
+        if self._told_a != prepared.sent and self._outcome is not Outcome.REFUSED:
+            return Report(Outcome.UNVERIFIED, requested_a, self._seen_a, "not written yet")
+        if self._outcome is Outcome.APPLIED and prepared.outcome_hint is Outcome.CLAMPED:
+            return Report(Outcome.CLAMPED, requested_a, self._seen_a, prepared.detail)
+        return Report(self._outcome, requested_a, self._seen_a, self._detail)
+
+    def _prepare(self, current_a: float, now_s: float) -> Prepared:
+        prepared = self._prepared
+        if prepared is not None and current_a == self._asked_a:
+            return prepared
+        fresh = self._command.prepare(current_a)
+        if prepared is None or fresh.sent != prepared.sent:
+            self._attempts, self._next_try_s, self._resigned = 0, now_s, False
+            self._problems.pop("setpoint_refused", None)
+            if self._outcome is Outcome.REFUSED:
+                self._outcome, self._detail = Outcome.UNVERIFIED, "not written yet"
+        self._asked_a, self._prepared = current_a, fresh
+        return fresh
+
+    def _change(self, prepared: Prepared, target: Target, now_s: float) -> Order | None:
+        if self._told_a is None and not self._again and self._shows(prepared.sent):
+            self._told_a = prepared.sent
+            self._outcome, self._detail = Outcome.APPLIED, ""
+            return None
+        present_a = self.device_limit_a if self._told_a is None or self._again else self._told_a
+        raising = present_a is None or prepared.sent > present_a
+        not_before_s = self._next_try_s
+        if raising:
+            if target.stage is Stage.HOLD or now_s - self._observed_s > self._max_age_s:
+                return None
+            not_before_s = max(not_before_s, self._last_write_s + self._min_interval_s)
+        if now_s < not_before_s:
+            return None
+        return Order(Step.SETPOINT, prepared.writes, prepared.sent, raising)
+
+    def _shows(self, sent_a: float) -> bool:
+        """The device already does what it would be told, by everything it shows."""
+        verify = self._command.verify
+        if verify is None or verify.judge(sent_a, self._seen_a) is not Outcome.APPLIED:
+            return False
+        return self._echo_a is None or abs(self._echo_a - sent_a) <= self._tolerance_a + 1e-9
+
+    def _refresh(self, prepared: Prepared, target: Target, now_s: float) -> Order | None:
+        if self._keeper is None or target.stage is Stage.FALLBACK or target.seq < 0:
+            return None
+        every_s = self._keeper.refresh_s
+        if every_s is None or now_s - self._refreshed_s < every_s:
+            return None
+        beat = self._keeper.plan.heartbeat(self._beats)
+        if beat is not None:
+            return Order(Step.BEAT, (beat,))
+        return Order(Step.SETPOINT, prepared.writes, prepared.sent)
+
+    def _judge(self, told_a: float, now_s: float) -> None:
+        verify = self._command.verify
+        late = now_s >= self._verify_from_s
+        if verify is None or self._seen_a is None:
+            if late:
+                self._outcome, self._detail = Outcome.UNVERIFIED, "the device shows no limit to compare with"
+            return
+        verdict = verify.judge(told_a, self._seen_a)
+        if verdict is Outcome.APPLIED:
+            self._taken(verdict, "")
+        elif verdict is Outcome.CLAMPED and not self._doubtful(told_a):
+            if late:
+                self._taken(verdict, f"the device limits itself to {self._seen_a:g} A")
+        else:
+            if self._doubt_since_s is None:
+                self._doubt_since_s = self._last_write_s
+            self._detail = f"told {told_a:g} A, shows {self._seen_a:g} A"
+            if late and not self._again:
+                self._not_taken(told_a, now_s)
+
+    @property
+    def _own_setpoint_a(self) -> float | None:
+        """Our setpoint as the device repeats it; None where the limit in force is all it shows."""
+        verify = self._command.verify
+        return None if verify is None or verify.point == ECHO else self._echo_a
+
+    def _doubtful(self, told_a: float) -> bool:
+        """Less than told, but is it the device's own limit, or did it ignore a raise?"""
+        own_a = self._own_setpoint_a
+        if own_a is not None:
+            return abs(own_a - told_a) > self._tolerance_a + 1e-9
+        return self._seen_a == self._before_a and not self._resigned
+
+    def _taken(self, outcome: Outcome, detail: str) -> None:
+        self._attempts, self._doubt_since_s = 0, None
+        self._outcome, self._detail = outcome, detail
+        self._problems.pop("setpoint_not_taken", None)
+
+    def _not_taken(self, told_a: float, now_s: float) -> None:
+        self._attempts += 1
+        self._again = True
+        self._next_try_s = max(now_s, self._last_write_s + self._pause_s())
+        self._outcome = Outcome.UNVERIFIED
+        if self._own_setpoint_a is None and self._seen_a is not None and self._seen_a < told_a:
+            self._resigned = self._attempts >= ATTEMPTS_BEFORE_ALARM  # less, and nothing tells why: its own limit
+        elif now_s - (self._doubt_since_s or now_s) >= ATTEMPTS_BEFORE_ALARM * self._within_s:
+            self._problems["setpoint_not_taken"] = Problem(
+                f"the device does not take its setpoint: {self._detail}; written again every {SLOW_RETRY_S:g} s"
+            )
+
+    def _pause_s(self) -> float:
+        return SLOW_RETRY_S if self._attempts >= ATTEMPTS_BEFORE_ALARM else self._min_interval_s
