@@ -10,6 +10,7 @@ from busbar.config.draft import Draft, Item
 from busbar.config.model import AcChargePoint, Device
 from busbar.config.packages import PackageFacts
 from busbar.config.problem import Problem, error, warning
+from busbar.units import MIN_CURRENT_A
 
 _CLASS = {"ac_charge_point": "ac_charger", "meter": "meter", "load": "meter", "pv": "pv_inverter"}
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
@@ -71,6 +72,14 @@ def _watchdog(path: str, charger: AcChargePoint, facts: PackageFacts) -> Iterato
                     "the device has no known watchdog and fallback: lost, it may draw its maximum",
                     "write `book_at_max_when_lost: true` to accept that, or use another charger",
                     entity=charger.id)  # fmt: skip
+    stated_a = charger.fallback_a
+    if stated_a is not None and facts.fallback_a != "by_hand":
+        yield warning("fallback_not_by_hand", f"{path}.fallback_a",
+                      "the fallback of this device is written by the driver or fixed, this value is not used",
+                      "leave it out", value=stated_a, entity=charger.id)  # fmt: skip
+    elif stated_a is not None and 0 < stated_a < MIN_CURRENT_A:
+        yield error("no_such_current", f"{path}.fallback_a", "a connector has 0 A or at least 6 A",
+                    "write 0 or 6 or more", value=stated_a, entity=charger.id)  # fmt: skip
     span = facts.watchdog_range_s
     if span and not span[0] <= charger.watchdog_s <= span[1]:
         yield error("out_of_range", f"{path}.watchdog_s", "the device does not take this watchdog time",

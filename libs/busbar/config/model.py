@@ -147,6 +147,9 @@ class AcChargePoint(Model):
     """Its outlets."""
     watchdog_s: Annotated[float, Field(ge=5, le=600)] = 30.0
     """Silence after which the device goes to its fallback value by itself (FB-3)."""
+    fallback_a: NotNegative | None = None
+    """Fallback current that the installer has set, on a device where it can only be read: the plan counts on it and the
+    driver checks it. None: 6. Where it can be written the fallback plan decides."""
     book_at_max_when_lost: bool = False
     """Explicit choice for a device whose watchdog cannot be verified (failure.md, The fallback plan)."""
 

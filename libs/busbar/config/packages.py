@@ -21,7 +21,8 @@ class PackageFacts:
     """Facts of one device package. `fallback_a` is what the device does by itself when it hears nothing (FB-3)."""
 
     device_class: str
-    fallback_a: float | Literal["settable", "unknown"] = "settable"
+    fallback_a: float | Literal["settable", "by_hand", "unknown"] = "settable"
+    """`by_hand`: set on the device by its installer, it can only be read."""
     fallback_low_a: float = 0.0
     """Smallest fallback value that the device takes, where it is settable."""
     zero_allowed: bool = True
@@ -71,7 +72,7 @@ def facts_of(package: Any) -> PackageFacts:
     settable_low = (watchdog.fallback_range or (0.0, 0.0))[0] if watchdog else 0.0
     return PackageFacts(
         device_class=device.kind,
-        fallback_a=_fallback_a(watchdog),
+        fallback_a=_fallback_a(package),
         fallback_low_a=settable_low,
         zero_allowed=command is None or command.zero != "forbidden",
         minimum_a=max(MIN_CURRENT_A, command.range[0]) if command else MIN_CURRENT_A,
@@ -84,9 +85,10 @@ def facts_of(package: Any) -> PackageFacts:
     )
 
 
-def _fallback_a(watchdog: Any) -> float | Literal["settable", "unknown"]:
+def _fallback_a(package: Any) -> float | Literal["settable", "by_hand", "unknown"]:
+    watchdog = package.watchdog
     if watchdog is None or watchdog.mechanism == "none":
         return "unknown"
     if watchdog.fallback_point:
-        return "settable"
+        return "settable" if "w" in package.points[watchdog.fallback_point].access else "by_hand"
     return watchdog.fallback_value if isinstance(watchdog.fallback_value, float | int) else "unknown"

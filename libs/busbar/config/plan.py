@@ -6,7 +6,7 @@ still fits. It fits when on every protected fuse of its path, on every phase, al
 - the worst case of what is not controlled below: `max_current_a` of loads and `unmetered_load_a` of collectors;
 - generation counted 0 A;
 - every connector below at its value, free ones included; one that is *booked at maximum when lost* at its maximum, one
-  that cannot do 0 A at its minimum, one whose device falls back to a fixed value at that value.
+  that cannot do 0 A or cannot fall back to it at its minimum, one whose fallback is fixed or set by hand at that value.
 
 Reserves are not kept free: in the worst case of everything at once nothing is left to come. A limit in W or VA of a
 collector is kept in the same way, at 230 V. Infeasible with every free choice at 0 A: refused, naming the fuse.
@@ -115,6 +115,9 @@ def _given_a(connector: Entity, site: Site, facts: Mapping[str, PackageFacts]) -
     lost_at_max = connector.charge_point is not None and connector.charge_point.book_at_max_when_lost
     if lost_at_max or fallback == "unknown":
         return MIN_CURRENT_A, connector.max_current_a
+    if fallback == "by_hand":
+        stated = connector.charge_point.fallback_a if connector.charge_point else None
+        fallback = MIN_CURRENT_A if stated is None else stated
     if fallback != "settable":
         return fallback, fallback
     if package is None:
