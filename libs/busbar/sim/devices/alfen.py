@@ -48,6 +48,8 @@ _STATUS: Final = struct.Struct(">H 10s fIff HH")
 _PRODUCT: Final = struct.Struct(">34s 10s h 34s 34s 22s 12s Q 2s")
 _STATION: Final = struct.Struct(">ff HH")
 _UNAVAILABLE: Final = b"\xff"
+_NO_NETWORK: Final = bytes(10) + _UNAVAILABLE * 52 + bytes(2)
+"""1400: in no smart charging network: no name, no sockets, no currents, not enabled."""
 _METER_GOOD: Final = 3
 """Initialised and updated."""
 
@@ -202,7 +204,7 @@ class AlfenStation(SimDevice):
             [
                 Segment(100, 79, self._product_image),
                 Segment(1100, 6, self._station_image),
-                Segment(1400, 32, constant(_UNAVAILABLE * 64)),  # no smart charging network
+                Segment(1400, 32, constant(_NO_NETWORK)),
             ],
         )
 
