@@ -60,6 +60,8 @@ class Record:
     bugs: list[str] = field(default_factory=list)
     """Services that ended by their own fault: always a finding."""
     restarts: dict[str, int] = field(default_factory=dict)
+    charged_wh: dict[str, float] = field(default_factory=dict)
+    """Energy through each connector's own meter during the run."""
     wall_s: float = 0.0
 
 
@@ -124,8 +126,9 @@ class _Simulation:
         for process in self.processes.values():
             process.start()
         troubles = [self.loop.create_task(self._trouble(incident)) for incident in plan]
-        physics = self.loop.create_task(self._physics())
-        await physics
+        before_wh = self._counters_wh()
+        await self.loop.create_task(self._physics())
+        self.record.charged_wh = {name: wh - before_wh[name] for name, wh in self._counters_wh().items()}
         for trouble in troubles:
             trouble.cancel()
         for process in self.processes.values():
@@ -133,6 +136,9 @@ class _Simulation:
         self.record.restarts = {name: p.starts - 1 for name, p in self.processes.items() if p.starts > 1}
         self.record.trace_hash = self._digest.hexdigest()
         return self.record
+
+    def _counters_wh(self) -> dict[str, float]:
+        return {name: port.energy_wh for name, port in self.twin.plant.evses.items()}
 
     def _meter_devices(self) -> Sequence[str]:
         return [e.device for e in self.run.site.entities.values() if e.kind is AssetKind.METER and e.device]
