@@ -117,7 +117,10 @@ def check_virtual(draft: Draft) -> Iterator[Problem]:
         return
     regions: dict[str, list[tuple[str, str]]] = {}
     for path, entity, collector in _unmeasured(draft):
-        metered = next((c for c in draft.chain(collector) if c.meter), None)
+        chain = draft.chain(collector)
+        metered = next((c for c in chain if c.meter), None)
+        if metered is None and (not chain or chain[-1].parent is not None):
+            continue  # the way up is broken, which is said elsewhere
         if metered is None:
             yield error("unmeasurable", path, "no metered collector stands above what is not measured here",
                         "meter it, or a collector above it", entity=entity)  # fmt: skip
