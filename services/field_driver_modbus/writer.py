@@ -243,9 +243,7 @@ class Writer:
             if late:
                 self._taken(verdict, f"the device limits itself to {self._seen_a:g} A")
         else:
-            if self._doubt_since_s is None:
-                self._doubt_since_s = self._last_write_s
-            self._detail = f"told {told_a:g} A, shows {self._seen_a:g} A"
+            self._doubt(told_a, now_s)
             if late and not self._again:
                 self._not_taken(told_a, now_s)
 
@@ -267,17 +265,27 @@ class Writer:
         self._outcome, self._detail = outcome, detail
         self._problems.pop("setpoint_not_taken", None)
 
+    def _doubt(self, told_a: float, now_s: float) -> None:
+        """The device does not show what it was told: an alarm when that lasts, also while setpoints go on changing."""
+        if self._doubt_since_s is None:
+            self._doubt_since_s = self._last_write_s
+        self._detail = f"told {told_a:g} A, shows {self._seen_a:g} A"
+        lasts = now_s - self._doubt_since_s >= ATTEMPTS_BEFORE_ALARM * self._within_s
+        if lasts and not self._only_less(told_a):
+            self._problems["setpoint_not_taken"] = Problem(
+                f"the device does not take its setpoint: {self._detail}; written again every {SLOW_RETRY_S:g} s"
+            )
+
     def _not_taken(self, told_a: float, now_s: float) -> None:
         self._attempts += 1
         self._again = True
         self._next_try_s = max(now_s, self._last_write_s + self._pause_s())
         self._outcome = Outcome.UNVERIFIED
-        if self._own_setpoint_a is None and self._seen_a is not None and self._seen_a < told_a:
-            self._resigned = self._attempts >= ATTEMPTS_BEFORE_ALARM  # less, and nothing tells why: its own limit
-        elif now_s - (self._doubt_since_s or now_s) >= ATTEMPTS_BEFORE_ALARM * self._within_s:
-            self._problems["setpoint_not_taken"] = Problem(
-                f"the device does not take its setpoint: {self._detail}; written again every {SLOW_RETRY_S:g} s"
-            )
+        self._resigned = self._only_less(told_a) and self._attempts >= ATTEMPTS_BEFORE_ALARM
+
+    def _only_less(self, told_a: float) -> bool:
+        """It does less, which is safe, and nothing tells why: after some attempts it counts as its own limit."""
+        return self._own_setpoint_a is None and self._seen_a is not None and self._seen_a < told_a
 
     def _pause_s(self) -> float:
         return SLOW_RETRY_S if self._attempts >= ATTEMPTS_BEFORE_ALARM else self._min_interval_s
