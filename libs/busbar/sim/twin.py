@@ -195,7 +195,7 @@ class Twin:
     def _feeds_of(self, device: str) -> list[list[float]]:
         """Voltages that keep a device alive: those of all its ports."""
         plant = self.plant
-        ports = {**plant.evses, **plant.meters, **plant.pvs}
+        ports: dict[str, EvsePort | MeterPort | PvPort] = {**plant.evses, **plant.meters, **plant.pvs}
         return [ports[e.id].voltage_v for e in self.site.entities.values() if e.device == device and e.id in ports]
 
     def _switch_supplies(self) -> None:
