@@ -20,7 +20,8 @@ async def main(host: str, port: int, action: str) -> Any:
             await client.set_availability(3, False)
             await client.reset_last_rfid(2)
             return None
-        data = await client.fetch_data(num_charging_points=3)
+        info = await client.get_device_info()
+        data = await client.fetch_data(info.num_controllers)
         return dataclasses.asdict(data)
 
 
