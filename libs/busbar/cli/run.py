@@ -74,7 +74,9 @@ def _actor(entry: Service) -> type[Actor]:
     try:
         return entry.load()
     except ImportError as error:
-        end(f"{entry.name} cannot start: {error}. Install what it needs: pip install 'busbar-ems[page]'", Exit.MISSING)
+        own = entry.actor.partition(".")[0]
+        remedy = "reinstall busbar-ems" if error.name == own else "pip install 'busbar-ems[page]'"
+        end(f"{entry.name} cannot start: {error}; {remedy}", Exit.MISSING)
 
 
 def _options(pairs: list[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ import orjson
 STYLE_ENV: Final = "BUSBAR_LOG"
 LEVEL_ENV: Final = "BUSBAR_LOG_LEVEL"
 
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:
