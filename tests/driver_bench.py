@@ -62,7 +62,12 @@ class Box:
         self.written.append((address, value))
         if not self.deaf:
             self.registers[address] = value
-        self.registers[LIMIT] = min(self.registers[SETPOINT], self.cable_a)
+        self.plug(self.cable_a)
+
+    def plug(self, cable_a: int) -> None:
+        """A cable of this rating."""
+        self.cable_a = cable_a
+        self.registers[LIMIT] = min(self.registers[SETPOINT], cable_a)
 
     def points(self) -> dict[str, float | str | None]:
         names = {SETPOINT: "setpoint_current_a", LIMIT: "actual_limit_current_a",

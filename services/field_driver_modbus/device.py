@@ -21,6 +21,7 @@ from busbar.devices.plan import FAST, DevicePlan, compile_plan
 from busbar.devices.sunspec import discover
 from busbar.devices.transport import DeviceRefusedError, Transport, TransportError
 from busbar.domain.kinds import AssetKind
+from busbar.domain.quality import Quality
 from busbar.events import Measurement, Session
 from field_driver_modbus.connector import ConnectorUnit, wrong_device
 from field_driver_modbus.keeper import Problem
@@ -260,7 +261,7 @@ class DeviceLink:
             index = len(replies)
             block = group.blocks[index]
             if group.refused[index]:
-                replies.append(None)
+                replies.append(Quality.NA)
                 continue
             if self._spacing_s:
                 await asyncio.sleep(self._spacing_s)
@@ -269,8 +270,10 @@ class DeviceLink:
             except DeviceRefusedError as error:
                 if error.code in GATEWAY_CODES:
                     raise
-                if error.code != ILLEGAL_ADDRESS or not self._split(member, group, index):
-                    replies.append(None)
+                if error.code != ILLEGAL_ADDRESS:
+                    replies.append(Quality.COMM_FAIL)
+                elif not self._split(member, group, index):
+                    replies.append(Quality.NA)
             at_ms = at_ms or self._host.clock.utc_ms()
         return replies, at_ms or self._host.clock.utc_ms()
 

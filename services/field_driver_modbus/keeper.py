@@ -77,23 +77,23 @@ class WatchdogKeeper:
             self._seen_timeout_s = number(points, quality, self.plan.timeout_point) or None
         if self._written_s is not None and asked_s < self._written_s:
             return False
+        if any(quality.get(check.point) is Quality.COMM_FAIL for check in self._setup.checks):
+            return False
         found = [(check, number(points, quality, check.point)) for check in self._setup.checks]
         self._unread = tuple(check for check, value in found if value is None)
-        wrong = tuple(c for c, value in found if value is not None and abs(value - c.value) > c.tolerance + 1e-9)
-        changed = bool(wrong) and self._was_right
-        self._wrong = wrong
-        if not wrong:
-            self._attempts, self._was_right = 0, not self._unread
-        elif changed:
-            self._was_right, self._next_try_s = False, now_s
+        self._wrong = tuple(c for c, value in found if value is not None and abs(value - c.value) > c.tolerance + 1e-9)
+        right, was_right = not self._wrong and not self._unread, self._was_right
+        self._was_right = right
+        if right or was_right:
+            self._attempts, self._next_try_s = 0, now_s
         self._report(points)
-        return changed
+        return was_right and not right
 
     def writes(self, now_s: float) -> tuple[Write, ...]:
         """What is to be written now, in this order; empty: nothing."""
         if self._wrong is None or not self._setup.writes or now_s < self._next_try_s:
             return ()
-        blind = bool(self._unread) and self._written_s is None
+        blind = bool(self._unread) and self._attempts < ATTEMPTS_BEFORE_ALARM
         return self._setup.writes if self._wrong or blind else ()
 
     def written(self, now_s: float, error: str = "") -> None:
@@ -114,7 +114,7 @@ class WatchdogKeeper:
             self.problems["watchdog_mismatch"] = Problem(f"{found}: {remedy}")
         else:
             self.problems.pop("watchdog_mismatch", None)
-        if self._unread:
+        if self._unread and (not self._setup.writes or self._attempts >= ATTEMPTS_BEFORE_ALARM):
             names = ", ".join(check.point for check in self._unread)
             self.problems["watchdog_unverified"] = Problem(f"cannot read back {names}", Severity.WARNING)
         else:

@@ -14,8 +14,8 @@ from busbar.devices.plan import Block, DevicePlan, GroupPlan, split_block
 from busbar.domain.quality import Quality
 from busbar.events import Measurement
 
-Reply = bytes | None
-"""None: the device refused the block."""
+Reply = bytes | Quality
+"""What the device answered, or what its refusal makes of the points: `na` (it has no such address), `comm_fail`."""
 
 
 class GroupState:
@@ -80,8 +80,8 @@ class Readings:
             return
         group.replies, self._shown = replies, None
         for block, reply in zip(group.blocks, replies, strict=True):
-            if reply is None:
-                self._mark(block, Quality.NA)
+            if isinstance(reply, Quality):
+                self._mark(block, reply)
                 continue
             try:
                 block.decode(reply, points, quality, self._memory)

@@ -5,8 +5,9 @@ which the connector is surely empty; a device that is faulted, out of service, s
 nothing. Its id is the connector and the time of plug-in. It is `Plugged` until the first current, then `Started`,
 `SuspendedEV` or `SuspendedEVSE` as the status says.
 
-Energy is the growth of one counter (the device's session counter where it has one, else its meter), so it never falls:
-a counter that jumps back has been reset and counts from 0 (a session counter) or from where it stands (a meter).
+Energy is the growth of one counter (the device's session counter where it has one, else its meter), so it never falls.
+A counter that jumps has been reset or exchanged if it goes on from there, and then counts from 0 (a session counter) or
+from where it stands (a meter); if it does not, the jump was a reading error.
 
 A restarted driver goes on with the last session it published if the device does not contradict: plugged since then by
 the device's own connection time, by the same badge (where it has them). What was charged meanwhile is the difference of
@@ -55,26 +56,39 @@ class Sample:
         return None if self.connected_s is None else self.at_ms - round(self.connected_s * 1000.0)
 
 
+def _plausible(grown_wh: float, elapsed_ms: int) -> bool:
+    return 0.0 <= grown_wh <= MAX_POWER_W * max(elapsed_ms, 1000) / 3_600_000.0
+
+
 @dataclass(slots=True)
 class Counter:
-    """Growth of one counter that may be reset or replaced."""
+    """Growth of one counter that may be reset or exchanged, and of which one reading may be nonsense."""
 
     restarts_at_zero: bool
     value_wh: float | None = None
     at_ms: int = 0
+    jumped_wh: float | None = None
+    """A value that did not follow from the one before: believed when the next one follows from it."""
+    jumped_ms: int = 0
 
     def growth_wh(self, value_wh: float | None, at_ms: int) -> float | None:
         """Since the last known value; None where either is unknown (then the next call catches up)."""
         if value_wh is None:
             return None
-        before_wh, elapsed_ms = self.value_wh, max(at_ms - self.at_ms, 1000)
-        self.value_wh, self.at_ms = value_wh, at_ms
-        if before_wh is None:
+        before_wh, elapsed_ms = self.value_wh, at_ms - self.at_ms
+        if before_wh is not None and not _plausible(value_wh - before_wh, elapsed_ms):
+            return self._jump(before_wh, value_wh, at_ms)
+        self.value_wh, self.at_ms, self.jumped_wh = value_wh, at_ms, None
+        return None if before_wh is None else value_wh - before_wh
+
+    def _jump(self, before_wh: float, value_wh: float, at_ms: int) -> float | None:
+        start_wh = self.jumped_wh
+        if start_wh is None or not _plausible(value_wh - start_wh, at_ms - self.jumped_ms):
+            self.jumped_wh, self.jumped_ms = value_wh, at_ms
             return None
-        grown_wh = value_wh - before_wh
-        if grown_wh < 0.0:
-            grown_wh = value_wh if self.restarts_at_zero else 0.0
-        return grown_wh if grown_wh <= MAX_POWER_W * elapsed_ms / 3_600_000.0 else 0.0
+        reset = self.restarts_at_zero and start_wh < before_wh and _plausible(start_wh, self.jumped_ms - self.at_ms)
+        self.value_wh, self.at_ms, self.jumped_wh = value_wh, at_ms, None
+        return value_wh - start_wh + (start_wh if reset else 0.0)
 
 
 def session_id(connector: str, plugged_at_ms: int) -> str:

@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import Final
 
 from busbar.devices.commands import CommandPlan, Prepared, Write
+from busbar.domain.quality import Quality
 from busbar.events import Outcome
 from field_driver_modbus.keeper import Points, Problem, Qualities, WatchdogKeeper, number
 from field_driver_modbus.stages import Stage, Target
@@ -28,6 +29,9 @@ ATTEMPTS_BEFORE_ALARM: Final = 3
 SLOW_RETRY_S: Final = 10.0
 ECHO: Final = "setpoint_current_a"
 """Vocabulary name of the register that a setpoint is written to."""
+
+_NO_READING: Final = (Quality.COMM_FAIL, Quality.OUT_OF_RANGE, Quality.SUSPECT)
+"""Qualities of a sample that proves nothing; for a while the one before it counts."""
 
 
 class Step(StrEnum):
@@ -108,6 +112,11 @@ class Writer:
     def observe(self, points: Points, quality: Qualities, asked_s: float, now_s: float) -> None:
         """A poll of the device, requested at `asked_s`: older than a write, it proves nothing about it."""
         verify = self._command.verify
+        if verify is not None and quality.get(verify.point) in _NO_READING:
+            if now_s - self._observed_s > self._max_age_s:
+                self._seen_a = self._echo_a = None
+                self._outcome, self._detail = Outcome.UNVERIFIED, "the limit in force cannot be read"
+            return
         self._observed_s = now_s
         self._seen_a = number(points, quality, verify.point) if verify else None
         self._echo_a = number(points, quality, ECHO)

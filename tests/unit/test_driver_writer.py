@@ -298,7 +298,7 @@ def test_whatever_happens_no_write_is_above_the_target_and_in_hold_none_raises_t
         elif what == "deaf":
             bench.box.deaf = value > 10
         else:
-            bench.box.cable_a = value
+            bench.box.plug(value)
         told = [amperes for address, amperes in bench.took() if address == SETPOINT]
         assert all(amperes <= held for amperes in told)
 
