@@ -38,7 +38,7 @@ class Problem:
         where = f"{place} ({self.entity})" if self.entity else place
         line = f"line {self.line}: " if self.line else ""
         value = f" (found {self.value})" if self.value else ""
-        return f"{line}{where}: {self.message}{value}. Remedy: {self.remedy}."
+        return printable(f"{line}{where}: {self.message}{value}. Remedy: {self.remedy}.")
 
 
 class SiteError(Exception):
@@ -61,8 +61,13 @@ def warning(code: str, path: str, message: str, remedy: str, *, value: object = 
     return Problem(Level.WARNING, code, path, message, remedy, shorten(value), entity)
 
 
+def printable(text: str) -> str:
+    """One line, whatever ids and keys a file made up."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def shorten(value: object, limit: int = 60) -> str:
     """A value as a person may read it in one line."""
     text = value if isinstance(value, str) else repr(value)
-    text = "".join(c if c.isprintable() else "?" for c in text)
+    text = printable(text)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
