@@ -87,7 +87,7 @@ def _shape(file: str, document: Document, error: ErrorDetails) -> Problem:
     path = tuple(part for part in error["loc"] if part != "[key]")
     remedy = _REMEDIES.get(error["type"], "see the schema of device-package/1")
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(path[-1]), _field_names(), 1, cutoff=0.75)
+        near = difflib.get_close_matches(str(path[-1]), _field_names(), 1, cutoff=0.8)
         remedy = f"did you mean {near[0]}?" if near else "remove it: this format has no such field"
     message = error["msg"].removeprefix("Value error, ")
     return Problem(file, document.line(path), _dotted(path), _shown(error["input"]), message, remedy)

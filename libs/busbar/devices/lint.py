@@ -90,14 +90,23 @@ def _kind_of_value(point: Point) -> Iterator[tuple[str, str]]:
         yield "a name has no scale factor and no unit", "remove them"
     if point.mask is not None and limits is not None and point.mask > limits[1] - limits[0]:
         yield f"mask {point.mask:#x} is wider than {point.type}", "correct the mask"
-    if limits is not None:
-        span = limits[1] - limits[0]
-        for value in point.na:
-            if isinstance(value, str) or value != int(value) or not limits[0] <= value <= max(limits[1], span):
-                yield f"na: {value!r} cannot be a raw {point.type}", "give the raw value, before scaling"
-        for key in (*point.enum, *(k for k in point.map if not point.enum)):
-            if not key.lstrip("-").isdigit():
-                yield f"{key!r} cannot be a raw {point.type}", "use the raw number as the key"
+    for value in point.na:
+        if not _possible(point, value):
+            yield f"na: {value!r} cannot be a raw {point.type}", "give the raw value, before scaling"
+    names = {*point.enum, *point.enum.values()}
+    for key in (*point.enum, *point.map):
+        if whole and not key.lstrip("-").isdigit() and (key in point.enum or key not in names):
+            yield f"{key!r} cannot be a raw {point.type}", "use the raw number, or a name of the enum, as the key"
+
+
+def _possible(point: Point, value: float | str) -> bool:
+    """True where the raw value can occur; a signed one may be written as its bit pattern."""
+    if isinstance(value, str) or point.is_text:
+        return isinstance(value, str) and point.is_text
+    limits = integer_range(point.type)
+    if limits is None:
+        return True
+    return value == int(value) and limits[0] <= value <= max(limits[1], limits[1] - limits[0])
 
 
 def _scale_points(package: DevicePackage) -> Iterator[Finding]:

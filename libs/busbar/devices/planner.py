@@ -16,7 +16,11 @@ from busbar.devices.wire import Placed
 
 
 class PlanningError(ValueError):
-    """Points that cannot be read as declared; the text names them."""
+    """Points that cannot be read as declared; `key` is the first of them."""
+
+    def __init__(self, points: Sequence[Placed], reason: str) -> None:
+        super().__init__(f"{', '.join(p.key for p in points)}: {reason}")
+        self.key = points[0].key
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ def _piece(point: Placed, factors: Mapping[str, Placed], windows: Sequence[Windo
     if name is not None:
         factor = factors.get(name)
         if factor is None or (factor.unit, factor.table) != (point.unit, point.table):
-            raise PlanningError(f"{point.key}: its scale factor {name} is not in the same table and unit")
+            raise PlanningError([point], f"its scale factor {name} is not in the same table and unit")
         members.append(factor)
     span = _span(members)
     _window(span, windows)
@@ -89,8 +93,7 @@ def _window(span: Span, windows: Sequence[Window]) -> Window | None:
         if window.start <= span.start and span.end <= window.end:
             return window
     if declared:
-        names = ", ".join(p.key for p in span.points)
-        raise PlanningError(f"{names}: {span.table} {span.start}..{span.end - 1} lies in no declared range")
+        raise PlanningError(span.points, f"{span.table} {span.start}..{span.end - 1} lies in no declared range")
     return None
 
 
@@ -104,8 +107,7 @@ def _overlaps_merged(pieces: Iterable[Span], limit: int) -> list[Span]:
             merged.append(piece)
     for piece in merged:
         if piece.count > limit:
-            names = ", ".join(p.key for p in piece.points)
-            raise PlanningError(f"{names}: {piece.count} registers belong together, at most {limit} fit a request")
+            raise PlanningError(piece.points, f"{piece.count} registers belong together, at most {limit} in a request")
     return merged
 
 
@@ -123,7 +125,7 @@ def _joined(pieces: Sequence[Span], windows: Sequence[Window], max_gap: int, lim
         if window is not None and window.whole:
             spans[-1] = Span(window.table, window.unit, window.start, window.end, spans[-1].points)
             if spans[-1].count > limit:
-                raise PlanningError(f"range {window.start}..{window.end - 1}: whole, but longer than {limit}")
+                raise PlanningError(piece.points, f"the whole range {window.start}..{window.end - 1} is over {limit}")
     return spans
 
 

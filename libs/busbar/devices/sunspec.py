@@ -28,9 +28,11 @@ _NOT_HERE: Final = (1, 2, 3)
 """Modbus exceptions that mean: there are no such registers."""
 _ABSENT: Final[dict[str, list[int | float | str]]] = {
     "i16": [-0x8000], "sunssf": [-0x8000], "u16": [0xFFFF], "i32": [-0x80000000], "u32": [0xFFFFFFFF],
-    "i64": [-0x8000000000000000], "u64": [0xFFFFFFFFFFFFFFFF], "acc32": [0], "acc64": [0],
+    "i64": [-0x8000000000000000], "u64": [0xFFFFFFFFFFFFFFFF], "acc32": [0, 0xFFFFFFFF],
+    "acc64": [0, 0xFFFFFFFFFFFFFFFF],
 }  # fmt: skip
-"""What a device shows for a point that it does not have, by type; floats show NaN, texts nothing."""
+"""What a device shows for a point that it does not have, by type; floats show NaN, texts nothing. For accumulators the
+standard says 0; all ones is impossible."""
 
 
 class ChainError(ValueError):

@@ -9,6 +9,7 @@ from busbar.devices.codec import Memory, Placed, Reader
 from busbar.devices.lint import Finding
 from busbar.devices.package import DevicePackage, Vector
 from busbar.devices.plan import KINDS, compile_plan, place
+from busbar.devices.planner import PlanningError
 from busbar.devices.sunspec import ChainError, resolve, walk_image
 from busbar.devices.values import Points, Qualities, Value
 from busbar.devices.wire import to_bytes
@@ -39,6 +40,9 @@ def _plans(package: DevicePackage) -> Iterator[Finding]:
     for instance in sorted({instances.min, instances.max} if instances else {1}):
         try:
             compile_plan(package, unit_id=None, instance=instance, kind=kind)
+        except PlanningError as error:
+            yield Finding(("points", error.key), str(error), "correct the address, or the ranges")
+            return
         except ValueError as error:
             yield Finding(("points",), str(error), "correct points, ranges or transport")
             return

@@ -24,6 +24,7 @@ _INTEGER_BITS: Final = {
     "u64": (0, 64), "i64": (1, 64), "acc64": (0, 64), "bool": (0, 1),
 }  # fmt: skip
 MAX_EXPONENT: Final = 10
+_LARGEST_F32: Final = 3.4028234663852886e38
 POWER: Final = {e: (10.0**e, 1.0) if e >= 0 else (1.0, 10.0**-e) for e in range(-MAX_EXPONENT, MAX_EXPONENT + 1)}
 """Power of ten as (multiplier, divisor): 23012 / 100 is exact where 23012 * 0.01 is not."""
 
@@ -119,8 +120,7 @@ def encode(point: Point, value: float | str, word_order: str, exponent: int = 0)
         return _words(_text_bytes(point, value), point, "big")
     if isinstance(value, str) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no number that can be written")
-    endian = ">"
-    data = struct.pack(endian + struct_format(point.type), _raw(point, float(value), exponent))
+    data = struct.pack(">" + struct_format(point.type), _raw(point, float(value), exponent))
     return _words(data, point, word_order)
 
 
@@ -130,7 +130,7 @@ def _raw(point: Point, value: float, exponent: int) -> int | float:
     raw = (point.sign * value - point.offset) * divisor * root / (multiplier * power)
     limits = integer_range(point.type)
     if limits is None:
-        if point.type == "f32" and abs(raw) > 3.4028234e38:
+        if point.type == "f32" and abs(raw) > _LARGEST_F32:
             raise ValueError(f"{value} does not fit {point.type}")
         return raw
     number = round(raw)
