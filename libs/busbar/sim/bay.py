@@ -9,7 +9,7 @@ from busbar.sim.vehicle import Vehicle
 class Bay:
     """Physics' side of an `EvsePort`."""
 
-    __slots__ = ("_held_w", "id", "limit_a", "phases", "port", "vehicle")
+    __slots__ = ("_dark", "_held_w", "id", "limit_a", "phases", "port", "vehicle")
 
     def __init__(self, port: EvsePort, limit_a: float, phases: int) -> None:
         self.id = port.id
@@ -18,6 +18,7 @@ class Bay:
         self.phases = phases
         self.vehicle: Vehicle | None = None
         self._held_w = 0.0
+        self._dark = False
 
     def follow(self, now_s: float, dt_s: float) -> bool:
         """Let the vehicle see the offer and act; True where its power changed."""
@@ -80,9 +81,12 @@ class Bay:
             port.power_w[k] = port.reactive_var[k] = port.current_a[k] = 0.0
 
     def supply_changed(self, now_s: float) -> None:
+        was_dark, self._dark = self._dark, not self.port.voltage_v[0]
         vehicle = self.vehicle
         if vehicle is None:
             return
-        if not self.port.voltage_v[0]:
+        if self._dark:
             vehicle.power_lost(now_s)
+        elif was_dark:
+            vehicle.power_back(now_s)
         vehicle.apply(self.port)

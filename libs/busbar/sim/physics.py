@@ -227,6 +227,8 @@ class Physics:
             inverter.supply_changed()
         for load in self._loads:
             load.apply()
+        for terminals in self._terminals:
+            terminals.supply_changed(self.wires)
         self._second_s = min(self._second_s, self.now_s)
 
     # -- construction

@@ -53,6 +53,14 @@ class Terminals:
                 port.voltage_v[k] = voltage_v
         port.frequency_hz = frequency_hz
 
+    def supply_changed(self, wires: Wires) -> None:
+        """Voltages at once: they decide whether the meter itself lives."""
+        if self._load is None:
+            for k, at in enumerate(self._at):
+                self.port.voltage_v[k] = wires.voltage_v[at]
+        else:
+            self.port.voltage_v[:] = self._load[2]
+
     def book(self, hours: float) -> None:
         """The port's powers held for `hours`; call before `see`."""
         port = self.port

@@ -25,7 +25,9 @@ _TOGGLE_S = 2.0
 """An offer must have been away this long to count as interrupted."""
 _STILL_A = 0.02
 _TAPER_SHARE = 0.04
-"""Part of the battery over which a tapering vehicle lowers its power."""
+"""Part of the battery over which a tapering vehicle lowers its power ..."""
+_TAPER_NEED = 0.25
+"""... but at most this part of what it takes in all: a short session is no last percent."""
 _TAPER_FLOOR = 0.12
 _SWING_TAU_S = 40.0
 _SWING_A = 0.06
@@ -44,6 +46,7 @@ class Vehicle:
         "_second_offer",
         "_sine",
         "_swing",
+        "_taper_wh",
         "_target_a",
         "asleep",
         "closed",
@@ -75,6 +78,7 @@ class Vehicle:
         self.shares = tuple(manners.imbalance[k] if k < self.phases else 0.0 for k in range(3))
         sine = math.sqrt(1.0 - manners.power_factor**2)
         self._cosine, self._sine = manners.power_factor, sine if manners.inductive else -sine
+        self._taper_wh = max(1.0, min(_TAPER_SHARE * model.battery_wh, _TAPER_NEED * visit.need_wh))
         self._swing = Wander(rng, _SWING_A, _SWING_TAU_S)
         self._target_a = 0.0
         self._level_a = 0.0
@@ -131,6 +135,11 @@ class Vehicle:
         self.closed = False
         self._opens_at_s = math.inf
         self._aim(now_s)
+
+    def power_back(self, now_s: float) -> None:
+        """To the vehicle a pilot that was gone is a plug put in anew: it starts awake."""
+        self.asleep = self._second_offer = False
+        self._pause_began_s = now_s
 
     def stop(self, now_s: float) -> None:
         """The driver unlocks: it stops taking current."""
@@ -191,7 +200,7 @@ class Vehicle:
     def _wanted_a(self) -> float:
         taken_a = min(self.offered_a * self.manners.take + self.manners.over_a, self.model.max_current_a)
         if self.manners.tapers:
-            share = self.left_wh / (_TAPER_SHARE * self.model.battery_wh)
+            share = self.left_wh / self._taper_wh
             if share < 1.0:
                 taken_a = min(taken_a, self.model.max_current_a * max(_TAPER_FLOOR, share))
         return max(0.0, taken_a + self._swing.value)
