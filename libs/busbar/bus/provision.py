@@ -13,7 +13,7 @@ from typing import Final
 
 from busbar.bus.nats import NatsBus
 from busbar.bus.streams import streams
-from busbar.loops import live_clock, speed_from_env
+from busbar.clock import SystemClock
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -29,7 +29,7 @@ class Provisioned:
 
 async def provision(url: str, site: str, timeout_s: float = 10.0) -> Provisioned:
     """Create and correct all streams of the site. Raises BusError naming the stream, NotConnectedError."""
-    bus = await NatsBus.connect(url, site, "provision", live_clock(speed_from_env()), timeout_s)
+    bus = await NatsBus.connect(url, site, "provision", SystemClock(), timeout_s)
     try:
         done: dict[str, list[str]] = {"created": [], "changed": [], "found": []}
         for spec in streams(site):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -53,7 +54,7 @@ def transit_s(header: str | None, boot_id: str, now_s: float) -> float | None:
         sent_s = float(mono_ms) / 1000.0
     except ValueError:
         return None
-    return max(0.0, now_s - sent_s)
+    return max(0.0, now_s - sent_s) if math.isfinite(sent_s) else None
 
 
 @dataclass

@@ -125,19 +125,24 @@ def status(
 ) -> None:
     """Show services, collectors and connectors of a running site, renewed each second."""
     from busbar.bus import NotConnectedError
+    from busbar.loops import run_live, speed_from_env
 
     loaded = load(site_path(site))
     try:
-        asyncio.run(_watch(loaded, nats, once, json))
+        speed = speed_from_env()
+    except ValueError as error:
+        end(str(error))
+    try:
+        run_live(lambda: _watch(loaded, nats, once, json, speed), speed)
     except NotConnectedError as error:
         end(str(error), Exit.FAILED)
 
 
-async def _watch(site: Site, nats: str, once: bool, json: bool) -> None:
+async def _watch(site: Site, nats: str, once: bool, json: bool, speed: float) -> None:
     from busbar.bus.nats import NatsBus
-    from busbar.loops import live_clock, speed_from_env
+    from busbar.loops import live_clock
 
-    clock = live_clock(speed_from_env())
+    clock = live_clock(speed)
     bus = await NatsBus.connect(nats, site.id, "status", clock, timeout_s=3.0)
     board = Board(site)
     await _subscribe(bus, board)
