@@ -54,7 +54,7 @@ def test_a_limit_of_zero_survives_the_wire_as_zero_and_no_limit_as_none() -> Non
     limit = CollectorLimit(collector="g", source="page", import_limit_w=0.0, published_at_ms=1)
     again = decode(LIMIT, encode(limit))
     assert again == limit
-    assert (again.import_limit_w, again.export_limit_w) == (0.0, None)  # type: ignore[attr-defined]  # it is a limit
+    assert (again.import_limit_w, again.export_limit_w) == (0.0, None)
 
 
 @given(st.binary(max_size=200))

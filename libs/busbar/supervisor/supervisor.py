@@ -238,7 +238,8 @@ class Supervisor:
 
         def on_beat(received: Received[Heartbeat]) -> None:
             beat = received.event
-            self._liveness.beat(f"{beat.service}:{beat.instance}", beat.cycles, loop.time())
+            if beat.cycles:  # a start may take its time
+                self._liveness.beat(f"{beat.service}:{beat.instance}", beat.cycles, loop.time())
 
         await bus.subscribe(HEARTBEAT, on_beat)
         starts: dict[str, int] = {}
