@@ -123,6 +123,9 @@ def test_the_demo_site_has_no_findings_at_all() -> None:
         # controllers and networks
         ("no_master", "controllers", put("main", role="slave")),
         ("two_masters", "controllers[1].role", add("controllers", id="c2", drivers=[{"id": "d2"}])),
+        ("unknown_timezone", "site.timezone", lambda data: data["site"].update(timezone="Europe/Brussel")),
+        ("unknown_timezone", "site.timezone", lambda data: data["site"].update(timezone="../etc/passwd")),
+        ("unknown_timezone", "site.timezone", lambda data: data["site"].update(timezone="")),
         ("network_not_built", "site.network", lambda data: data["site"].update(network="it_230")),
     ],
 )  # fmt: skip

@@ -54,6 +54,14 @@ def schema() -> None:
     sys.stdout.write(site_schema_text())
 
 
+@app.command("fields")
+def fields() -> None:
+    """Print every field of site files as Markdown tables; the guide carries them."""
+    from busbar.config.fields import field_tables
+
+    print(field_tables())
+
+
 def _checked(file: Path) -> CheckedSite:
     from busbar.config.load import check_site
 

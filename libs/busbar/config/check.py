@@ -19,6 +19,7 @@ from busbar.config.site import Site
 
 CHECKS: Final[tuple[Callable[[Draft], Iterator[Problem]], ...]] = (
     check_sizes.check_network,
+    check_sizes.check_timezone,
     check_names.check_unique,
     check_names.check_references,
     check_tree.check_root,

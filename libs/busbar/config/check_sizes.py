@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from busbar.config.draft import Draft
 from busbar.config.model import AcChargePoint, Load, Pv
@@ -23,6 +24,17 @@ def check_network(draft: Draft) -> Iterator[Problem]:
         yield error("network_not_built", "site.network",
                     "in a network without neutral a 1-phase vehicle loads two conductors; that is not built yet",
                     "only `tn_400` sites can be protected by this version", value="it_230")  # fmt: skip
+
+
+def check_timezone(draft: Draft) -> Iterator[Problem]:
+    if draft.site is None:
+        return
+    try:
+        ZoneInfo(draft.site.timezone)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        yield error("unknown_timezone", "site.timezone", "this time zone is not known",
+                    "write a name of the IANA database, as Europe/Brussels or UTC", value=draft.site.timezone,
+                    entity=draft.site.id)  # fmt: skip
 
 
 def check_sizes(draft: Draft) -> Iterator[Problem]:

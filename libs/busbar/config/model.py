@@ -34,7 +34,7 @@ class SiteInfo(Model):
     name: str = ""
     """For people."""
     timezone: str = "Europe/Brussels"
-    """For people; all times inside are UTC."""
+    """IANA name; for people, all times inside are UTC."""
     network: Literal["tn_400", "it_230"] = "tn_400"
     """`tn_400`: three phases and neutral. `it_230` (three phases without neutral) is refused until its load matrix is
     built."""
@@ -129,7 +129,7 @@ class Connector(Model):
     max_current_a: Annotated[float, Field(ge=6, le=500)] = 32.0
     """What outlet and cable may carry, per phase."""
     weight: Positive = 1.0
-    """Share of scarce power against others (algorithms.md, Bounds)."""
+    """Share of scarce power against others."""
 
 
 class AcChargePoint(Model):
@@ -151,7 +151,7 @@ class AcChargePoint(Model):
     """Fallback current that the installer has set, on a device where it can only be read: the plan counts on it and the
     driver checks it. None: 6. Where it can be written the fallback plan decides."""
     book_at_max_when_lost: bool = False
-    """Explicit choice for a device whose watchdog cannot be verified (failure.md, The fallback plan)."""
+    """Explicit choice for a device whose watchdog cannot be verified."""
 
 
 class Meter(Model):
@@ -271,7 +271,7 @@ class Options(Model):
     reserve_yields: bool = False
     """True: running 6 A sessions may use the dynamic part of a reserve."""
     fallback_timeout_s: Annotated[float, Field(ge=6, le=300)] = 30.0
-    """Age of the newest setpoint after which a driver goes to the fallback plan (failure.md)."""
+    """Age of the newest setpoint after which a driver goes to the fallback plan (FB-3)."""
 
 
 class SiteFile(Model):
