@@ -62,6 +62,7 @@ def test_a_charx_point_in_one_reply() -> None:
     w[12:14] = [0x00A8, 0x0000]
     w[18:22] = [0, 0, 0x0012, 0xD687]
     w[43:47] = [0x3034, 0x6131, 0x6232, 0x6333]
+    w[53:55] = [0, 3600]
     w[57:61] = [0, 0, 0, 7421]
     w[61:63] = [0x4100, 0x0002]
     w[65], w[66], w[67] = 16, 32, 0x4332
@@ -75,7 +76,8 @@ def test_a_charx_point_in_one_reply() -> None:
     assert points == {
         "voltage_l1_v": 171.303, "voltage_l2_v": 171.059, "voltage_l3_v": 171.174,
         "current_l1_a": 15.987, "current_l2_a": 16.011, "current_l3_a": None,
-        "power_w": 11010.048, "reactive_power_var": 0.0, "energy_import_wh": 1234567, "session_energy_wh": 7421,
+        "power_w": 11010.048, "reactive_power_var": 0.0, "energy_import_wh": 1234567,
+        "session_energy_wh": 7421, "connection_time_s": 3600,
         "soc_percent": None, "vehicle_id": None, "rfid": "04A1B2C3",
         "error_code": "temperature_derating,overcurrent,residual_current_trip",
         "actual_limit_current_a": 16, "cable_current_a": 32, "status": "Charging", "status_raw": "C2",

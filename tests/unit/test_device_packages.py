@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from busbar.devices import catalog
-from busbar.devices.catalog import PackageError, catalog_ids, load_package, package_digest, parse_package
+from busbar.devices.catalog import PackageError, Problem, catalog_ids, load_package, package_digest, parse_package
 from busbar.devices.package import DevicePackage
 from busbar.devices.plan import KINDS, compile_plan
 from busbar.devices.vectors import decode_vector
@@ -82,6 +84,7 @@ SCHEMA_CASES = [
     ("zero: pauses", "zero: maybe", "maybe", ""),
     ("mechanism: any_write", "mechanism: prayer", "prayer", ""),
     ("period_ms: 1000", "period_ms: 1", "period_ms: 1", "larger"),
+    ("ranges:", "detect: [{point: status, match: '(a+)+$'}]\nranges:", "detect:", "pattern"),
     ("stride: 100", "stride: 100, formula: 'x * 2'", "formula", "no such field"),
 ]
 LINT_CASES = [
@@ -112,6 +115,7 @@ LINT_CASES = [
     ("fallback_value: unknown", "fallback_point: nothing", "watchdog:", "no such point"),
     ("mechanism: any_write", "mechanism: heartbeat_register", "watchdog:", "heartbeat"),
     ("stride: 100", "count_point: n", "instances:", "no such point"),
+    ("ranges:", "detect: [{point: limit, match: One}]\nranges:", "detect:", "no text point"),
     ("stride: 100", "stride: 0", "instances:", "all instances are at one place"),
     ("[0, 16000]", "[0, 15000]", "expect:", "decode to 15.0"),
     ("{current_l1_a: 16}", "{current_l2_a: 16}", "expect:", "no such point inside"),
@@ -164,6 +168,34 @@ def test_a_hostile_text_is_refused_with_its_line(text: str, line: int, says: str
     problem = refusal(text)[0]
     assert says in problem.reason
     assert problem.line == line
+
+
+@given(st.data())
+def test_whatever_is_done_to_a_package_it_loads_or_is_refused_with_lines(data: st.DataObject) -> None:
+    """Lines dropped, doubled, swapped, bent or cut: never another exception, never a problem without a place."""
+    lines = GOOD.splitlines()
+    for _ in range(data.draw(st.integers(1, 4))):
+        i = data.draw(st.integers(0, len(lines) - 1))
+        k = data.draw(st.integers(0, len(lines[i])))
+        odd = data.draw(st.sampled_from([":", "{", "]", "-", "&a", "*a", "!x", "9e99", "null", "\t", "'", "#", "0x1_"]))
+        action = data.draw(st.sampled_from(["drop", "double", "swap", "bend", "cut"]))
+        if action == "drop" and len(lines) > 1:
+            del lines[i]
+        elif action == "double":
+            lines.insert(i, lines[i])
+        elif action == "swap":
+            lines[i], lines[0] = lines[0], lines[i]
+        else:
+            lines[i] = lines[i][:k] + (odd + lines[i][k:] if action == "bend" else "")
+    problems: tuple[Problem, ...] = ()
+    try:
+        package = parse_package("\n".join(lines), "bent.yaml")
+    except PackageError as error:
+        problems = error.problems
+    assert all(1 <= p.line <= len(lines) + 1 and p.reason and p.remedy for p in problems)
+    if not problems:
+        low = package.device.instances.min if package.device.instances else 1
+        compile_plan(package, unit_id=None, instance=low, kind=KINDS[package.device.kind][0])
 
 
 def test_numbers_that_are_not_finite_are_refused() -> None:

@@ -112,18 +112,11 @@ class DevicePlan:
         """Raises KeyError where the device cannot do it."""
         return self.commands[name]
 
-    def mismatch(self, points: Mapping[str, float | str | None]) -> str:
-        """Why the device that gave `points` (group identity read) is not the one of the package, or lacks the instance;
-        empty where nothing speaks against it. A point that could not be read says nothing."""
-        for detect in self.package.detect:
-            text = points.get(detect.point)
-            if isinstance(text, str) and not re.match(detect.match, text):
-                return f"{detect.point} is {text!r}, {self.package.package.id} expects {detect.match}"
+    def absent(self, points: Mapping[str, float | str | None]) -> bool:
+        """True where the device itself says (group identity) that it has fewer instances than this one."""
         instances = self.package.device.instances
         count = points.get(instances.count_point) if instances and instances.count_point else None
-        if isinstance(count, float | int) and self.instance > count:
-            return f"instance {self.instance} of a device that has {count:g}"
-        return ""
+        return isinstance(count, float | int) and self.instance > count
 
 
 def compile_plan(
