@@ -140,6 +140,18 @@ def test_a_service_that_hangs_is_killed_and_started_again(up: Up) -> None:
     assert "site-page does not advance any more: killing it" in up.log.read_text()
 
 
+def test_with_a_store_that_cannot_be_opened_control_starts_without_and_the_person_is_told(tmp_path: Path) -> None:
+    up = Up(tmp_path)
+    up.data.mkdir()
+    (up.data / "jetstream").write_text("a file where a directory should be")
+    try:
+        up.start()
+        up.wait("the page", lambda: answers(up.page_port))
+        assert "nats-server cannot use its store: starting it without. Control goes on" in up.log.read_text()
+    finally:
+        up.end()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT RUN: needs root to mount a small disk")
 def test_with_a_full_disk_control_starts_and_the_person_is_told(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
@@ -153,6 +165,7 @@ def test_with_a_full_disk_control_starts_and_the_person_is_told(tmp_path: Path) 
     try:
         up.start()
         up.wait("the page", lambda: answers(up.page_port))
+        assert "stream CONTROL cannot be provided" in up.log.read_text()
         assert "make room" in up.log.read_text()
         os.kill(up.process.pid, signal.SIGINT)
         assert up.process.wait(timeout=30) == 0

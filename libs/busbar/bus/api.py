@@ -87,7 +87,9 @@ class Bus(Protocol):
         ...
 
     async def last(self, subject: Subject, *tokens: str) -> list[Received[Event]]:
-        """Last stored event per subject (LAST, CONTROL), by stream sequence. Empty where the stream does not exist."""
+        """Last stored event per subject (LAST, CONTROL), by stream sequence.
+
+        Empty where the stream does not exist or the server has no store: empty is not "released". Raises BusError."""
         ...
 
     async def request(self, service: str, verb: str, command: Command, timeout_s: float = 2.0) -> CommandReply:

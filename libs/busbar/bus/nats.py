@@ -33,7 +33,7 @@ from nats.errors import (
     SlowConsumerError,
 )
 from nats.js import api
-from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
 
 from busbar.bus.api import BusError, E, Handler, NotConnectedError, Received, Responder, Subscription
 from busbar.bus.streams import DUPLICATE_WINDOW_S, STREAM_OF, StreamSpec
@@ -209,6 +209,13 @@ class NatsBus:
         try:
             messages = await self._snapshot(_stream_of(subject), name)
         except NotFoundError:
+            return []
+        except ServiceUnavailableError as error:
+            # A server that runs without a store says so: control goes on (failure.md). One that has a store and does
+            # not answer is another thing: a standing limit may be in it.
+            if self._client._server_info.get("jetstream"):
+                raise BusError(f"last values of {name} cannot be read: JetStream does not answer") from error
+            self._complaints.say(name, "nothing is known of before: nats-server runs without a store")
             return []
         except _NOT_SENT as error:
             raise self._not_connected(name) from error
