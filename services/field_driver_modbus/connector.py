@@ -6,7 +6,6 @@ Holds the three cores (`stages`, `writer`, `sessions`) side by side; no I/O, eve
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
 from busbar.config.site import Entity
@@ -114,11 +113,11 @@ class ConnectorUnit:
         shown = (target.stage, report)
         if shown == self._reported and now_s - self._reported_s < RESULT_PERIOD_S:
             return None
-        self._reported, self._reported_s = shown, now_s
+        self._reported, self._reported_s, why = shown, now_s, target.why(now_s)
         return SetpointResult(
             asset=self.id, driver=self._driver, epoch=target.epoch, seq=max(target.seq, 0), outcome=report.outcome,
             requested_a=report.requested_a, applied_a=report.applied_a, stage=str(target.stage),
-            detail=f"{report.detail}; {target.why}" if report.detail else target.why, measured_at_ms=at_ms,
+            detail=f"{report.detail}; {why}" if report.detail else why, measured_at_ms=at_ms,
         )  # fmt: skip
 
     def _report(self, target: Target) -> Report | None:
@@ -150,7 +149,7 @@ def _sample(points: Points, quality: Qualities, status: Status | None, at_ms: in
     )  # fmt: skip
 
 
-def wrong_device(package: DevicePackage, points: Points, quality: Qualities) -> str | None:
+def wrong_device(package: DevicePackage, instance: int, points: Points, quality: Qualities) -> str | None:
     """What speaks against this being the device that the package describes; None: nothing (devices.md 13)."""
     for detect in package.detect:
         value = points.get(detect.point)
@@ -158,8 +157,8 @@ def wrong_device(package: DevicePackage, points: Points, quality: Qualities) -> 
             return f"{detect.point} cannot be read, so it is not sure what device this is"
         if not re.match(detect.match, value):
             return f"{detect.point} is {value!r}, which is no {package.package.id}"
+    counted = package.device.instances.count_point if package.device.instances else None
+    count = number(points, quality, counted) if counted else None
+    if count is not None and count < instance:
+        return f"the device has {count:g} connectors, this is number {instance}"
     return None
-
-
-def by_id(units: Sequence[ConnectorUnit]) -> dict[str, ConnectorUnit]:
-    return {unit.id: unit for unit in units}

@@ -100,7 +100,9 @@ class DeviceLink:
         self._schedule = Schedule(device.id, [])
         self._waiter: asyncio.Future[None] | None = None
         self._spacing_s = package.transport.request_spacing_ms / 1000.0
-        vital = any(m.unit is not None or m.entity.kind is AssetKind.METER for m in members)
+        self.drives = any(m.unit is not None for m in members)
+        """Something on it is written to."""
+        vital = self.drives or any(m.entity.kind is AssetKind.METER for m in members)
         self._cap_s = CONTROL_BACKOFF_CAP_S if vital else BACKOFF_CAP_S
         self._period_s = min(m.entity.poll_ms for m in members) / 1000.0
         if not package.needs_discovery:
@@ -243,7 +245,7 @@ class DeviceLink:
         member.failures, member.not_before_s = 0, -math.inf
         if name == FAST:
             await self._publish(member, asked_s, now_s, at_ms)
-        elif self._package.detect:
+        else:
             self._identify(member)
 
     def _retry(self, number: int, member: Member) -> None:
@@ -290,7 +292,8 @@ class DeviceLink:
 
     def _identify(self, member: Member) -> None:
         """The points read once a connect have arrived: is it the right device? If not, nothing is written to it."""
-        doubt = wrong_device(self._package, member.readings.points, member.readings.quality)
+        readings = member.readings
+        doubt = wrong_device(self._package, member.entity.instance, readings.points, readings.quality)
         member.writable = doubt is None
         if doubt is None:
             member.problems.pop("wrong_device", None)

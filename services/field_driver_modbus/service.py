@@ -178,7 +178,8 @@ class FieldDriverModbus(Actor):
                     if member.unit is not None:
                         await self.told(member.unit, ())
                 member.waiting = member.unit is not None
-            link.wake()
+            if link.drives:
+                link.wake()
         self.state = ServiceState.DEGRADED if dead else ServiceState.RUNNING
         self.detail = f"no answer from {', '.join(dead)}: check power and network" if dead else ""
         older = now_s - self._older_s < OLD_ALLOCATOR_S

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from busbar.domain.charging import Status
 from busbar.events import Session, SessionPhase
@@ -37,8 +37,7 @@ _EMPTY: Final = frozenset({Status.AVAILABLE, Status.PREPARING_TAG, Status.RESERV
 _SUSPENDED_EV: Final = frozenset({Status.SUSPENDED_EV, Status.FINISHING})
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """What one poll shows of a connector; None: not known."""
 
     at_ms: int

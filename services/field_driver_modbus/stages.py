@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from busbar.domain.limits import FALLBACK_TIMEOUT_S, SETPOINT_LIFETIME_MS
 from busbar.events import Fallback, Setpoint
@@ -34,8 +35,7 @@ class Stage(StrEnum):
     FALLBACK = "fallback"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What the device is to do now. `current_a` None: leave it as it is, nothing is known yet."""
 
     current_a: float | None
@@ -44,18 +44,18 @@ class Target:
     seq: int
     bound_by: str = ""
     """Entity of the fallback event that made it smaller; empty where none did."""
-    age_s: float = 0.0
-    """Age of the newest setpoint; of the start where there was none."""
+    since_s: float = 0.0
+    """When the newest setpoint was sent, by our clock; the start of the driver where there was none."""
 
-    @property
-    def why(self) -> str:
+    def why(self, now_s: float) -> str:
         """In words, made on demand (SPC-17)."""
+        age_s = max(0.0, now_s - self.since_s)
         if self.stage is Stage.FRESH:
             text = f"setpoint {self.epoch}/{self.seq}"
         elif self.stage is Stage.HOLD:
-            text = f"no new setpoint for {self.age_s:.0f} s: kept, never raised"
+            text = f"no new setpoint for {age_s:.0f} s: kept, never raised"
         else:
-            text = f"no setpoint for {self.age_s:.0f} s: value of the fallback plan"
+            text = f"no setpoint for {age_s:.0f} s: value of the fallback plan"
         return f"{text}; bounded by fallback of {self.bound_by}" if self.bound_by else text
 
 
@@ -104,6 +104,8 @@ class ConnectorStages:
         self._seq = -1
         self._kept_a: float | None = None
         self._bounds: dict[str, _Bound] = {}
+        self._unbound: Target | None = None
+        """Answer while the setpoint is fresh and nothing bounds it: the usual case, asked several times a second."""
 
     def setpoint(self, setpoint: Setpoint, life_left_s: float, now_s: float) -> bool:
         """A setpoint that passed the fence. False: it has no usable current, so it neither counts nor renews life."""
@@ -116,6 +118,7 @@ class ConnectorStages:
         self._setpoint_a, self._epoch, self._seq = value_a, setpoint.epoch, setpoint.seq
         self._fresh_until_s = now_s + life_left_s
         self._sent_s = self._fresh_until_s - lifetime_s
+        self._unbound = None
         self.target(now_s)  # in force from this instant, even if nobody asks before it is in hold
         return True
 
@@ -150,19 +153,22 @@ class ConnectorStages:
 
     def target(self, now_s: float) -> Target:
         """What counts at `now_s`. In `hold` the answers never rise."""
-        stage, age_s = self._stage(now_s), max(0.0, now_s - self._sent_s)
+        if self._unbound is not None and now_s < self._fresh_until_s and not self._bounds:
+            return self._unbound
+        stage = self._stage(now_s)
         base_a = self._base_a(stage)
         if base_a is None:
-            return Target(None, stage, self._epoch, self._seq, age_s=age_s)
+            return Target(None, stage, self._epoch, self._seq, "", self._sent_s)
         base_a = min(base_a, self._max_current_a)
         bound_a, bound_by = self._smallest_bound(now_s)
         if bound_a < base_a:
             base_a = bound_a
         else:
             bound_by = ""
-        value_a = base_a if base_a >= MIN_CURRENT_A else 0.0
-        self._kept_a = value_a
-        return Target(value_a, stage, self._epoch, self._seq, bound_by, age_s)
+        self._kept_a = base_a if base_a >= MIN_CURRENT_A else 0.0
+        target = Target(self._kept_a, stage, self._epoch, self._seq, bound_by, self._sent_s)
+        self._unbound = target if stage is Stage.FRESH and not self._bounds else None
+        return target
 
     def _stage(self, now_s: float) -> Stage:
         if now_s < self._fresh_until_s:

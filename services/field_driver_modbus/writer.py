@@ -6,7 +6,8 @@
 - A change is written once: a decrease at once, a raise no sooner than the package's interval after the last write, only
   while the device's own data are fresh, and never in hold, not even to give back what the device has lost.
 - The watchdog is refreshed from the control side only: a setpoint is repeated after a third of the watchdog's time
-  while it is fresh or held. In fallback it is not: the plan's value is written, verified and left to the device.
+  while it is fresh or held. In fallback it is not: the plan's value is written, verified and left to the device, unless
+  a living fallback event asks for less than the device would do by itself.
 - Verified by the package's point, in its time, with its tolerance. Less than asked, while the device shows our
   setpoint, is Clamped (a cable); more, or our setpoint not there, is not taken: written again, an alarm if it lasts.
 - Compared for ever: a device that forgets or changes its setpoint gets it again.
@@ -17,7 +18,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from busbar.devices.commands import CommandPlan, Prepared, Write
 from busbar.domain.quality import Quality
@@ -53,8 +54,7 @@ class Order:
     """Waits for orders of other connectors that do not raise anything."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What became of the target so far."""
 
     outcome: Outcome
@@ -94,7 +94,7 @@ class Writer:
         self._resigned = False
         self._again = False
         self._doubt_since_s: float | None = None
-        self._outcome, self._detail = Outcome.UNVERIFIED, "not connected"
+        self._outcome, self._detail = Outcome.UNVERIFIED, "nothing written on this connection yet"
         if self._keeper is not None:
             self._keeper.lost()
 
@@ -105,9 +105,8 @@ class Writer:
 
     @property
     def device_limit_a(self) -> float | None:
-        """What the device does by what it shows: the smaller of the limit in force and its setpoint."""
-        values = [value for value in (self._seen_a, self._echo_a) if value is not None]
-        return min(values) if values else None
+        """The limit in force as the device shows it; its setpoint register may be a default that nobody has set."""
+        return self._seen_a
 
     def observe(self, points: Points, quality: Qualities, asked_s: float, now_s: float) -> None:
         """A poll of the device, requested at `asked_s`: older than a write, it proves nothing about it."""
@@ -228,7 +227,8 @@ class Writer:
         return self._echo_a is None or abs(self._echo_a - sent_a) <= self._tolerance_a + 1e-9
 
     def _refresh(self, prepared: Prepared, target: Target, now_s: float) -> Order | None:
-        if self._keeper is None or target.stage is Stage.FALLBACK or target.seq < 0:
+        commanded = target.stage is not Stage.FALLBACK and target.seq >= 0
+        if self._keeper is None or not (commanded or target.bound_by):
             return None
         every_s = self._keeper.refresh_s
         if every_s is None or now_s - self._refreshed_s < every_s:

@@ -251,7 +251,7 @@ class BadNetwork(RuleBasedStateMachine):
         assert (target.epoch, target.seq) >= (before.epoch, before.seq)
         if value_a is None:
             assert target.stage is Stage.HOLD
-            assert target.seq == -1
+            assert not self.connector.adopted
             return
         assert value_a == 0.0 or 6.0 <= value_a <= 32.0
         if target.stage is not Stage.FALLBACK:

@@ -99,6 +99,16 @@ def test_the_watchdog_is_refreshed_by_a_third_of_its_time_and_only_from_the_cont
     assert bench.took() == [(SETPOINT, 16)] * writes
 
 
+def test_in_fallback_a_living_fallback_event_is_kept_alive_below_the_devices_own_value() -> None:
+    bench = ready()
+    bench.target = Target(0.0, Stage.FALLBACK, 1, 1, bound_by="grid-meter")
+    bench.run(60)
+    assert set(bench.took()) == {(SETPOINT, 0)}
+    assert bench.writer.report(bench.target).applied_a == 0.0
+    bench.run(60)
+    assert len(bench.took()) == 6
+
+
 def test_a_shorter_watchdog_time_in_the_device_is_the_one_that_counts() -> None:
     bench = ready()
     bench.box.deaf = True
