@@ -13,6 +13,7 @@ from busbar.bus.memory import ANY_SERVICE, MemoryBus
 from busbar.bus.memory import MemoryNetwork as BusNetwork
 from busbar.config.load import load_site
 from busbar.config.site import Site
+from busbar.devices.transport import TransportFactory
 from busbar.events import Alarm, Event, Fallback, Measurement, Reason, ReasonCode, Session, Setpoint, SetpointResult
 from busbar.loops import VirtualClock, VirtualLoop, run_virtual
 from busbar.sim.devices.base import SimDevice
@@ -60,11 +61,12 @@ class Rig:
                 device.step(self.loop.time())
             await asyncio.sleep(0.2)
 
-    def start(self, site: Site | None = None) -> None:
+    def start(self, site: Site | None = None, transports: TransportFactory | None = None) -> None:
         """A driver process on the old disk."""
         bus = self.buses.connect(FieldDriverModbus.service, DRIVER)
         log = logging.getLogger("test.driver")
-        context = Context(site or self.site, bus, self.clock, DRIVER, self.store, self.network.factory, log)
+        reach = transports or self.network.factory
+        context = Context(site or self.site, bus, self.clock, DRIVER, self.store, reach, log)
         self.shell = Shell(FieldDriverModbus(context))
         self.task = self.loop.create_task(self.shell.run())
 

@@ -204,27 +204,30 @@ class Writer:
         return fresh
 
     def _change(self, prepared: Prepared, target: Target, now_s: float) -> Order | None:
-        if self._told_a is None and not self._again and self._shows(prepared.sent):
+        holding = target.stage is Stage.HOLD
+        if self._told_a is None and not self._again and self._shows(prepared.sent, limit_is_enough=holding):
             self._told_a = prepared.sent
             self._outcome, self._detail = Outcome.APPLIED, ""
             return None
         present_a = self.device_limit_a if self._told_a is None or self._again else self._told_a
         raising = present_a is None or prepared.sent > present_a
+        if holding and (raising or prepared.sent == present_a):
+            return None
         not_before_s = self._next_try_s
         if raising:
-            if target.stage is Stage.HOLD or now_s - self._observed_s > self._max_age_s:
+            if now_s - self._observed_s > self._max_age_s:
                 return None
             not_before_s = max(not_before_s, self._last_write_s + self._min_interval_s)
         if now_s < not_before_s:
             return None
         return Order(Step.SETPOINT, prepared.writes, prepared.sent, raising)
 
-    def _shows(self, sent_a: float) -> bool:
-        """The device already does what it would be told, by everything it shows."""
+    def _shows(self, sent_a: float, limit_is_enough: bool) -> bool:
+        """The device already does what it would be told; once commanded, its setpoint register must say so too."""
         verify = self._command.verify
         if verify is None or verify.judge(sent_a, self._seen_a) is not Outcome.APPLIED:
             return False
-        return self._echo_a is None or abs(self._echo_a - sent_a) <= self._tolerance_a + 1e-9
+        return limit_is_enough or self._echo_a is None or abs(self._echo_a - sent_a) <= self._tolerance_a + 1e-9
 
     def _refresh(self, prepared: Prepared, target: Target, now_s: float) -> Order | None:
         commanded = target.stage is not Stage.FALLBACK and target.seq >= 0
