@@ -76,8 +76,12 @@ def simulate(run: Run, progress: Progress | None = None, trace: IO[str] | None =
     gc.collect()
     gc.freeze()
     gc.disable()  # a collection each simulated minute instead of at every allocation peak
+
+    async def main(loop: VirtualLoop) -> Record:
+        return await _Simulation(run, loop, progress, trace).play()
+
     try:
-        record = run_virtual(lambda loop: _Simulation(run, loop, progress, trace).play())
+        record = run_virtual(main)
     finally:
         if collecting:
             gc.enable()

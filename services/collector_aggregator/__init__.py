@@ -1,0 +1,1 @@
+"""collector-aggregator: one consistent, numbered picture of the site each second."""

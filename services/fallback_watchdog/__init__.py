@@ -1,0 +1,1 @@
+"""fallback-watchdog: who is silent for how long, and what falls back."""
