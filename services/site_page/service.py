@@ -43,6 +43,8 @@ from site_page.render import Renderer, changes
 from site_page.web import Live, application, event
 
 DEFAULT_ADDRESS = "127.0.0.1:8080"
+MAIN = "main"
+"""Instance name of a service that runs once; not worth showing."""
 
 
 class SitePage(Actor):
@@ -209,7 +211,7 @@ class SitePage(Actor):
 
     def _on_heartbeat(self, received: Received[Heartbeat]) -> None:
         beat = received.event
-        name = beat.service if beat.service == beat.instance else f"{beat.service} {beat.instance}"
+        name = beat.service if beat.instance == MAIN else f"{beat.service} {beat.instance}"
         known = self.newest.beats.get(name)
         if known and beat.cycles < known.event.cycles:
             self._log("warning", name, "restarted")

@@ -88,6 +88,8 @@ def test_an_allocator_that_is_gone_for_31_seconds_puts_all_at_the_fallback_plan(
 
 def test_an_allocator_that_comes_back_late_moves_nothing(site: RunningSite) -> None:
     site.wait_until_controlled()
+    assert site.process
+    os.kill(site.process.pid, signal.SIGSTOP)  # or it would replace the one that stands still
     old = site.kill("run", "spc-allocator", with_signal=signal.SIGSTOP)
     second = subprocess.Popen(
         [
@@ -108,4 +110,5 @@ def test_an_allocator_that_comes_back_late_moves_nothing(site: RunningSite) -> N
     finally:
         second.kill()
         second.wait()
+        os.kill(site.process.pid, signal.SIGCONT)
     site.wait_until_controlled()

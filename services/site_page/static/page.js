@@ -14,12 +14,13 @@
 
   function draw() {
     const series = ["--l1", "--l2", "--l3"].map((name, i) => ({
-      label: `L${i + 1}`, stroke: css(name), width: 1.5, value: (_, v) => (v == null ? "–" : `${v.toFixed(1)} A`),
+      label: `L${i + 1}`, stroke: css(name), width: 1.5, points: { show: false }, value: (_, v) => (v == null ? "–" : `${v.toFixed(1)} A`),
     }));
+    const time = { values: (_, ticks) => ticks.map((t) => new Date(t * 1000).toISOString().slice(11, 19)), space: 90 };
     const axis = { stroke: css("--soft"), grid: { stroke: css("--line") }, ticks: { stroke: css("--line") } };
     plot?.destroy();
     plot = new uPlot(
-      { width: chartBox.clientWidth, height: 220, series: [{}, ...series], axes: [axis, { ...axis, size: 55 }],
+      { width: chartBox.clientWidth, height: 220, series: [{ value: (_, t) => (t == null ? "–" : new Date(t * 1000).toISOString().slice(11, 19)) }, ...series], axes: [{ ...axis, ...time }, { ...axis, size: 55 }],
         scales: { y: { range: (_, low, high) => [Math.min(0, low), Math.max(10, high * 1.05)] } } },
       data, chartBox);
   }
