@@ -37,6 +37,8 @@ from field_driver_modbus.schedule import (
 from field_driver_modbus.writer import Order, Writer
 
 ILLEGAL_ADDRESS: Final = 2
+REREAD_S: Final = 10.0
+"""Pause before what is read once a connect is read again, where it says that this is another device."""
 GATEWAY_CODES: Final = (10, 11)
 """The gateway answers, the unit behind it does not."""
 
@@ -145,6 +147,9 @@ class DeviceLink:
     # -- connecting
 
     async def _connect(self) -> bool:
+        for member in self.members:
+            if member.unit is not None:
+                member.unit.lost()
         await self._pause_until(min(member.not_before_s for member in self.members))
         asked_s = self._host.clock.mono_s()
         try:
@@ -162,8 +167,6 @@ class DeviceLink:
         for member, plan in zip(self.members, self._plans, strict=True):
             member.readings.fit(plan)
             member.writable = not self._package.detect
-            if member.unit is not None:
-                member.unit.lost()
         self._schedule.restart(now_s, [member.not_before_s for member, _ in self._polls])
         return True
 
@@ -218,9 +221,6 @@ class DeviceLink:
     async def _broken(self, member: Member, error: Exception, asked_s: float) -> None:
         """The connection is not usable any more: whatever comes late on it must not be taken for an answer."""
         await self._transport.close()
-        for other in self.members:
-            if other.unit is not None:
-                other.unit.lost()
         await self._failed(member, f"no answer: {error}", asked_s)
 
     # -- polling
@@ -240,13 +240,14 @@ class DeviceLink:
             self._retry(number, member)
             return
         now_s = clock.mono_s()
-        self._schedule.done(number, now_s)
         member.readings.absorb(name, replies, now_s)
         member.failures, member.not_before_s = 0, -math.inf
+        if name != FAST and not self._identify(member) and group.plan.once:
+            self._schedule.retry(number, now_s + REREAD_S)
+            return
+        self._schedule.done(number, now_s)
         if name == FAST:
             await self._publish(member, asked_s, now_s, at_ms)
-        else:
-            self._identify(member)
 
     def _retry(self, number: int, member: Member) -> None:
         now_s = self._host.clock.mono_s()
@@ -290,8 +291,8 @@ class DeviceLink:
             self._host.note(f"{where} refused (illegal address): {', '.join(block.names)} not available")
         return parts > 0
 
-    def _identify(self, member: Member) -> None:
-        """The points read once a connect have arrived: is it the right device? If not, nothing is written to it."""
+    def _identify(self, member: Member) -> bool:
+        """Is it the right device? If not, nothing is written to it, and it is asked again: one reply may be wrong."""
         readings = member.readings
         doubt = wrong_device(self._package, member.entity.instance, readings.points, readings.quality)
         member.writable = doubt is None
@@ -299,6 +300,7 @@ class DeviceLink:
             member.problems.pop("wrong_device", None)
         else:
             member.problems["wrong_device"] = Problem(f"{doubt}; nothing is written to it")
+        return member.writable
 
     async def _publish(self, member: Member, asked_s: float, now_s: float, at_ms: int) -> None:
         readings = member.readings

@@ -71,23 +71,22 @@ class WatchdogKeeper:
         candidates = [t for t in (timeout_s, self._seen_timeout_s, self._wanted_timeout_s) if t]
         return self.plan.refresh_s(min(candidates))
 
-    def observe(self, points: Points, quality: Qualities, asked_s: float, now_s: float) -> bool:
-        """Compare a poll. True: fallback or time have changed under our hands, so the setpoint may be gone as well."""
+    def observe(self, points: Points, quality: Qualities, asked_s: float, now_s: float) -> None:
+        """Compare a poll that was requested at `asked_s`."""
         if self.plan.timeout_point is not None:
             self._seen_timeout_s = number(points, quality, self.plan.timeout_point) or None
         if self._written_s is not None and asked_s < self._written_s:
-            return False
+            return
         if any(quality.get(check.point) is Quality.COMM_FAIL for check in self._setup.checks):
-            return False
+            return
         found = [(check, number(points, quality, check.point)) for check in self._setup.checks]
         self._unread = tuple(check for check, value in found if value is None)
         self._wrong = tuple(c for c, value in found if value is not None and abs(value - c.value) > c.tolerance + 1e-9)
-        right, was_right = not self._wrong and not self._unread, self._was_right
-        self._was_right = right
-        if right or was_right:
+        right = not self._wrong and not self._unread
+        if right or self._was_right:
             self._attempts, self._next_try_s = 0, now_s
+        self._was_right = right
         self._report(points)
-        return was_right and not right
 
     def writes(self, now_s: float) -> tuple[Write, ...]:
         """What is to be written now, in this order; empty: nothing."""

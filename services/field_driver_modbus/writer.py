@@ -119,8 +119,8 @@ class Writer:
         self._observed_s = now_s
         self._seen_a = number(points, quality, verify.point) if verify else None
         self._echo_a = number(points, quality, ECHO)
-        if self._keeper is not None and self._keeper.observe(points, quality, asked_s, now_s):
-            self._again = True
+        if self._keeper is not None:
+            self._keeper.observe(points, quality, asked_s, now_s)
         if self._told_a is not None and asked_s >= self._last_write_s:
             self._judge(self._told_a, now_s)
 

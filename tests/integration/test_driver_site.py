@@ -185,6 +185,8 @@ def test_a_charger_that_falls_silent_is_comm_fail_after_three_polls_and_delays_n
         await rig.control(30, **ALL_16)
         lost = rig.measurement("b1")
         assert not lost.reachable
+        result = rig.result("b1")
+        assert (str(result.outcome), result.applied_a) == ("Unverified", None)
         assert set(lost.quality.values()) == {Quality.COMM_FAIL}
         assert set(lost.points.values()) == {None}
         assert set(lost.quality) == set(lost.points) >= {"current_l1_a", "status", "model"}
@@ -218,26 +220,42 @@ def test_a_charger_that_lost_everything_gets_fallback_timeout_and_setpoint_in_th
     play(story)
 
 
-def test_a_restarted_driver_jumps_no_setpoint_and_keeps_the_session() -> None:
+@pytest.mark.parametrize("connector", ["a1", "b1"])
+def test_a_restarted_driver_jumps_no_setpoint_and_keeps_the_session(connector: str) -> None:
     async def story(rig: Rig) -> None:
-        rig.plug("a1")
+        rig.plug(connector)
         rig.start()
         await rig.control(20, **ALL_16)
-        before = rig.session("a1")
+        before = rig.session(connector)
         await rig.stop()
-        rig.plant.evses["a1"].energy_wh += 500.0
-        rig.plant.evses["a1"].session_energy_wh += 500.0
-        await asyncio.sleep(9.0)
+        port = rig.plant.evses[connector]
+        port.power_w[:], port.current_a[:] = [3680.0] * 3, [16.0] * 3
+        await asyncio.sleep(12.0)
+        port.power_w[:], port.current_a[:] = [0.0] * 3, [0.0] * 3
+        port.energy_wh += 37.0
+        port.session_energy_wh += 37.0
         rig.start()
         for _ in range(10):
             await rig.control(1, **ALL_16)
-            assert rig.offered_a("a1") == 16.0
-        rig.plant.evses["a1"].plugged = False
+            assert rig.offered_a(connector) == 16.0
+        port.plugged = False
         await asyncio.sleep(4.0)
-        after = rig.session("a1")
+        after = rig.session(connector)
         assert after.session_id == before.session_id
-        assert (after.phase, after.badge) == (SessionPhase.ENDED, "04A1B2C3")
-        assert after.energy_wh - before.energy_wh == pytest.approx(500.0)
+        assert (after.phase, after.badge) == (SessionPhase.ENDED, before.badge)
+        assert after.energy_wh - before.energy_wh == pytest.approx(37.0, abs=2.0)
+
+    play(story)
+
+
+def test_a_device_above_what_was_last_booked_is_brought_down_by_the_driver_that_starts() -> None:
+    async def story(rig: Rig) -> None:
+        await running(rig)
+        await rig.stop()
+        rig.store.write("booked.json", b'{"a1": 10.0, "b1": 20.0}')
+        rig.start()
+        await asyncio.sleep(8.0)
+        assert (rig.offered_a("a1"), rig.offered_a("b1"), rig.offered_a("a2")) == (10.0, 16.0, 16.0)
 
     play(story)
 
@@ -333,7 +351,8 @@ def test_a_driver_started_twice_ends_the_younger_before_it_writes_and_alarms_the
         written: list[int] = []
         rig.start(transports=counting(rig, written))
         assert rig.task is not None
-        await asyncio.sleep(4.0)
+        await rig.control(4, **dict.fromkeys(QUICK, 12.0))
+        assert rig.offered_a("a1") == 12.0
         assert rig.task.done()
         assert "started twice" in str(rig.task.exception())
         assert written == []

@@ -230,6 +230,7 @@ def test_a_unit_that_the_gateway_does_not_reach_keeps_the_connection() -> None:
         await asyncio.sleep(60.0)
         assert stand.wire.connects == 1
         assert len(stand.desk.of("a1")) >= 58
+        assert len([unit for _, unit, _, _ in stand.wire.asked if unit == 2]) <= 15
         assert [m.reachable for m in stand.desk.of("a2")] == [False]
 
     play(story, twins(), "a1", "a2")
@@ -264,6 +265,29 @@ def test_a_decrease_leaves_before_a_raise_and_at_once() -> None:
         assert box.written == [(200 + SETPOINT, 10), (100 + SETPOINT, 20)]
 
     play(story, DevicePackage.model_validate(described), "a1", "a2")
+
+
+def named() -> DevicePackage:
+    text = package().model_dump(mode="json", exclude_defaults=True, by_alias=True)
+    text["points"]["model"] = {"address": 50, "type": "str[2]", "group": "identity"}
+    text["detect"] = [{"point": "model", "match": "BOX"}]
+    return DevicePackage.model_validate(text)
+
+
+@pytest.mark.parametrize("answer", [DeviceRefusedError(11), DeviceRefusedError(6), DeviceRefusedError(2), b"BAD!", b""])
+def test_nothing_is_written_until_the_device_has_said_that_it_is_the_right_one(answer: bytes | Exception) -> None:
+    async def story(stand: Stand) -> None:
+        stand.wire.answer = lambda unit, address, count: answer if address == 50 else None
+        await asyncio.sleep(30.0)
+        assert stand.wire.box.written == []
+        assert stand.last.number("actual_limit_current_a") == 32.0
+        if isinstance(answer, DeviceRefusedError) and answer.code == 2:
+            return
+        stand.wire.answer = lambda unit, address, count: b"BOX1" if address == 50 else None
+        await asyncio.sleep(15.0)
+        assert stand.wire.box.written == [(FALLBACK, 6), (TIMEOUT, 30), (SETPOINT, 6)], "it is in fallback by now"
+
+    play(story, named())
 
 
 def test_an_unproven_package_is_read_only() -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from busbar.domain.quality import Quality
 from driver_bench import FALLBACK, LIMIT, SETPOINT, TIMEOUT, Bench, Box, package, plan_of
 from field_driver_modbus.stages import Stage, Target
 
@@ -53,6 +54,23 @@ def test_a_device_that_already_shows_all_of_it_gets_no_write_but_the_refresh() -
     assert bench.outcome == "Applied"
     bench.tell(16.0)
     assert bench.took() == [(SETPOINT, 16)]
+
+
+def test_the_setpoint_follows_the_watchdog_even_where_the_device_shows_it_already() -> None:
+    bench = Bench(plan_of(package("any_traffic")), Box({SETPOINT: 16, LIMIT: 16, FALLBACK: 0, TIMEOUT: 30}))
+    bench.tell(16.0)
+    bench.poll()
+    assert bench.took() == [(FALLBACK, 6), (TIMEOUT, 30), (SETPOINT, 16)]
+
+
+def test_a_watchdog_that_could_not_be_read_this_time_is_not_written_again() -> None:
+    bench = ready(mechanism="any_traffic")
+    bench.now_s += 1.0
+    points = bench.box.points() | {"fallback_current_a": None, "watchdog_timeout_s": None}
+    failed = dict.fromkeys(("fallback_current_a", "watchdog_timeout_s"), Quality.COMM_FAIL)
+    bench.writer.observe(points, failed, bench.now_s, bench.now_s)
+    bench.act()
+    assert bench.took() == []
 
 
 def test_a_change_is_written_once() -> None:
