@@ -89,13 +89,18 @@ class RunningSite:
 
     def wait_until_controlled(self) -> None:
         """Every connector has fresh telemetry and a setpoint, and the devices obey."""
-        self.wait("all connectors controlled", self.controlled, 90.0)
+        self.wait("all connectors controlled", lambda: self.controlled() and self.obeyed(), 90.0)
 
     def controlled(self) -> bool:
         rows = self.state()["connector_rows"]
         return len(rows) == 8 and all(
             row["fresh"] and row["setpoint_a"] is not None and row["stage"] == "fresh" for row in rows
         )
+
+    def obeyed(self) -> bool:
+        """No device allows more than the page shows; a cable or the device itself may allow less."""
+        told = self.limits_a()
+        return all(told[row["id"]] <= row["setpoint_a"] + 0.5 for row in self.state()["connector_rows"])
 
     def host(self, last: str) -> str:
         return f"127.0.{self.network}.{last}"

@@ -42,13 +42,7 @@ def test_every_collector_stays_under_its_rating(site: RunningSite) -> None:
 
 
 def test_the_devices_are_told_what_the_page_shows(site: RunningSite) -> None:
-    def agree() -> bool:
-        shown = {row["id"]: row["setpoint_a"] for row in site.state()["connector_rows"]}
-        told = site.limits_a()
-        # a cable or the device itself may allow less; a pause is 0 on both
-        return all(told[name] <= shown[name] + 0.5 for name in shown)
-
-    site.wait("devices and page agree", agree, 20)
+    site.wait("devices and page agree", site.obeyed, 20)
 
 
 def test_the_page_is_one_document_from_one_host(site: RunningSite) -> None:
