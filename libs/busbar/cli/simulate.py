@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +26,10 @@ def simulate(
     site: Annotated[Path, typer.Argument(help="Site file; every device on it is simulated.")],
     day: Annotated[str, typer.Option(help="Day to replay: vehicles, sun and load of that day.")] = "2019-09-11",
     seed: Annotated[int, typer.Option(help="Decides everything random; same seed, same trace.")] = 1,
-    hours: Annotated[float, typer.Option(min=0.01, max=24.0, help="How much of the day, from midnight.")] = 24.0,
+    hours: Annotated[float, typer.Option(min=0.01, max=24.0, help="How long.")] = 24.0,
+    start: Annotated[
+        str | None, typer.Option(help="Begin at this local time with vehicles in every state; else empty at midnight.")
+    ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(help="lost (messages), stale (a silent meter), crash (a killed service), all. Repeatable."),
@@ -41,7 +44,7 @@ def simulate(
 
     console = Console(stderr=as_json)
     logging.basicConfig(level=logging.WARNING if verbose else logging.CRITICAL, format="%(name)s: %(message)s")
-    run = Run(_site(site), _day(day), seed, hours * 3600.0, _faults(fault), wire)
+    run = Run(_site(site), _day(day), seed, hours * 3600.0, start=_start(start), faults=_faults(fault), wire=wire)
     record = _play(run, trace, console)
     if as_json:
         print(json.dumps(as_data(record), indent=2))
@@ -65,6 +68,13 @@ def _day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError as error:
         raise typer.BadParameter(f"--day {text!r}: write a date as 2019-09-11") from error
+
+
+def _start(text: str | None) -> time | None:
+    try:
+        return time.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise typer.BadParameter(f"--start {text!r}: write a time as 13:30") from error
 
 
 def _faults(names: list[str] | None) -> tuple[Fault, ...]:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from datetime import time as clocktime
 from typing import IO, Final
 
 from busbar.bus.faults import SeededFaults
@@ -43,7 +44,11 @@ class Run:
     day: date
     seed: int
     duration_s: float = 86_400.0
+    start: clocktime | None = None
+    """Local time to begin at, with vehicles in every state; None: midnight, with an empty car park."""
     faults: tuple[Fault, ...] = ()
+    planned: tuple[Incident, ...] = ()
+    """Incidents by hand, beside those that `faults` draw from the seed."""
     wire: bool = False
     """Send every event through JSON as NATS would (slower; must give the same trace)."""
 
@@ -94,7 +99,7 @@ class _Simulation:
     def __init__(self, run: Run, loop: VirtualLoop, progress: Progress | None, trace: IO[str] | None) -> None:
         self.run = run
         self.progress = progress
-        self.twin = Twin(run.site, run.day, run.seed)
+        self.twin = Twin(run.site, run.day, run.seed, run.start)
         self.clock = VirtualClock(loop, self.twin.utc_start_ms)
         self.loop = loop
         lost = SeededFaults(run.seed, drop=LOST_SHARE) if Fault.LOST in run.faults else None
@@ -125,7 +130,8 @@ class _Simulation:
     async def play(self) -> Record:
         """Start everything, let time pass, stop. Returns the record."""
         run = self.run
-        plan = incidents(run.faults, run.seed, run.duration_s, self._meter_devices(), tuple(self.processes))
+        drawn = incidents(run.faults, run.seed, run.duration_s, self._meter_devices(), tuple(self.processes))
+        plan = (*run.planned, *drawn)
         self.record.incidents = plan
         for process in self.processes.values():
             process.start()
