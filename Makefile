@@ -9,7 +9,7 @@ ARGS ?=
 DAY ?= 2019-09-11
 SEED ?= 1
 
-.PHONY: help run test test-fast test-system test-browser check lint types imports drift budget proto bench simulate lock clean
+.PHONY: help run test test-fast test-system test-browser check lint types imports drift budget proto bench picture simulate lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,10 @@ test-system: $(STAMP)
 test-browser: $(STAMP)  ## the page in headless Chromium (installs Debian's Chromium)
 	@tools/bootstrap.sh chromium
 	$(PY) -m pytest -m browser $(ARGS)
+
+picture: $(STAMP)  ## refresh docs/page.png, the picture of the README
+	@tools/bootstrap.sh chromium
+	BUSBAR_PICTURE=docs/page.png $(PY) -m pytest -m browser -k fuses $(ARGS)
 
 check: lint types imports drift budget test  ## everything CI asks for
 
