@@ -12,7 +12,6 @@ from typing import Final
 from busbar.actor import Actor, Context
 from busbar.bus import NotConnectedError, Received
 from busbar.config.plan import fallback_plan
-from busbar.config.site import Entity
 from busbar.devices.catalog import load_package
 from busbar.devices.package import DevicePackage
 from busbar.domain.kinds import AssetKind
@@ -91,7 +90,7 @@ class FieldDriverModbus(Actor):
             unit = None
             fallback_a = plan.value_a.get(entity.id, 0.0)
             if entity.kind is AssetKind.AC_CONNECTOR:
-                stages = self._stages(entity, fallback_a, now_s)
+                stages = ConnectorStages(entity.id, fallback_a, entity.max_current_a, now_s, plan.hold_s[entity.id])
                 unit = ConnectorUnit(entity, self._driver, stages, booked.get(entity.id), sessions.get(entity.id))
             by_device.setdefault(entity.device, []).append(Member(entity, self._driver, unit, fallback_a))
         for device_id, members in by_device.items():
@@ -104,10 +103,6 @@ class FieldDriverModbus(Actor):
             link = DeviceLink(device, package, transport, members, self, forced=forced)
             self._links.append(link)
             self._homes.update({m.entity.id: (link, m, m.unit) for m in members if m.unit is not None})
-
-    def _stages(self, entity: Entity, fallback_a: float, now_s: float) -> ConnectorStages:
-        timeout_s = self.site.options.fallback_timeout_s
-        return ConnectorStages(entity.id, fallback_a, entity.max_current_a, now_s, timeout_s)
 
     async def _last_sessions(self) -> dict[str, Session]:
         """The newest known session of each connector, from the bus or from our own file."""
@@ -219,7 +214,10 @@ class FieldDriverModbus(Actor):
         self.log.warning("%s", text)
 
     async def measured(self, measurement: Measurement) -> None:
-        await self._send(TELEMETRY, measurement, self._driver, measurement.asset)
+        try:
+            await self.bus.publish(TELEMETRY, measurement, self._driver, measurement.asset)
+        except NotConnectedError:
+            return
 
     async def told(self, unit: ConnectorUnit, sessions: Sequence[Session]) -> None:
         for session in sessions:
