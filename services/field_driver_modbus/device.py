@@ -119,18 +119,22 @@ class DeviceLink:
     async def run(self) -> None:
         """Until cancelled."""
         await asyncio.sleep(phase_of(self.device.id) * min(self._period_s, 1.0))
+        clock = self._host.clock
         try:
             while True:
                 if not self._transport.connected and not await self._connect():
                     continue
-                if await self._write():
+                now_s = clock.mono_s()
+                order = self._next_order(now_s)
+                if order is not None:
+                    await self._carry_out(*order)
                     continue
                 head = self._schedule.peek()
                 due_s, number = head if head is not None else (math.inf, -1)
-                if due_s > self._host.clock.mono_s():
+                if due_s > now_s:
                     await self._wait(due_s)
                 else:
-                    await self._poll(number)
+                    await self._poll(number, now_s)
         finally:
             await self._transport.close()
 
@@ -225,10 +229,8 @@ class DeviceLink:
 
     # -- polling
 
-    async def _poll(self, number: int) -> None:
+    async def _poll(self, number: int, asked_s: float) -> None:
         member, name = self._polls[number]
-        clock = self._host.clock
-        asked_s = clock.mono_s()
         group = member.readings.groups[name]
         try:
             replies, at_ms = await self._read(member, group)
@@ -239,7 +241,7 @@ class DeviceLink:
             await self._failed(member, f"no answer behind the gateway: {error}", asked_s)
             self._retry(number, member)
             return
-        now_s = clock.mono_s()
+        now_s = self._host.clock.mono_s()
         member.readings.absorb(name, replies, now_s)
         member.failures, member.not_before_s = 0, -math.inf
         if name != FAST and not self._identify(member) and group.plan.once:
@@ -318,9 +320,8 @@ class DeviceLink:
 
     # -- writing
 
-    async def _write(self) -> bool:
-        """Carry out one order, one that raises nothing before one that does. False where there is none."""
-        now_s = self._host.clock.mono_s()
+    def _next_order(self, now_s: float) -> tuple[Member, Order, Writer] | None:
+        """What is to be written now, an order that raises nothing before one that does."""
         chosen: tuple[Member, Order, Writer] | None = None
         for member in self.members:
             if not member.waiting or member.unit is None:
@@ -330,10 +331,7 @@ class DeviceLink:
                 member.waiting = False
             elif chosen is None or (chosen[1].raising and not found[0].raising):
                 chosen = (member, *found)
-        if chosen is None:
-            return False
-        await self._carry_out(*chosen)
-        return True
+        return chosen
 
     async def _carry_out(self, member: Member, order: Order, writer: Writer) -> None:
         assert member.unit is not None  # noqa: S101 - only members with a unit give orders

@@ -76,7 +76,7 @@ class Readings:
         group.taken_s = now_s
         group.stale, was_stale = False, group.stale
         points, quality = self.points, self.quality
-        if replies == group.replies and not was_stale and Quality.SUSPECT not in quality.values():
+        if replies == group.replies and not was_stale and not (quality and Quality.SUSPECT in quality.values()):
             return
         group.replies, self._shown = replies, None
         for block, reply in zip(group.blocks, replies, strict=True):
@@ -121,7 +121,7 @@ class Readings:
     ) -> Measurement:
         self._seq += 1
         entity = self.entity
-        return Measurement.model_construct(
+        return Measurement.trusted(
             asset=entity.id, driver=self._driver, kind=entity.kind, seq=self._seq, measured_at_ms=at_ms,
             lifetime_ms=self._lifetime_ms, reachable=reachable, package=self._package, points=points, quality=quality,
         )  # fmt: skip

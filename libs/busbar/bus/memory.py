@@ -69,12 +69,15 @@ class _Stream:
     kept: dict[str, _Kept] = field(default_factory=dict)
 
     def add(self, name: str, tokens: tuple[str, ...], event: Event, sent_s: float) -> int:
+        kept = self.kept.get(name)
         if self.delivery in (Delivery.OUTBOX, Delivery.OUTBOX_TX):
-            known = self.kept.get(name)
-            if known is not None and (self.delivery is Delivery.OUTBOX_TX or known.event == event):
-                return known.seq  # the same report again
+            if kept is not None and (self.delivery is Delivery.OUTBOX_TX or kept.event == event):
+                return kept.seq  # the same report again
         self.seq += 1
-        self.kept[name] = _Kept(self.seq, name, tokens, event, sent_s)
+        if kept is None:
+            self.kept[name] = _Kept(self.seq, name, tokens, event, sent_s)
+        else:
+            kept.seq, kept.event, kept.sent_s = self.seq, event, sent_s
         return self.seq
 
 

@@ -48,7 +48,7 @@ class Reader:
             else:
                 steps.append(step_of(p, index[p.key]))
         self._plain, self._scaled, self._steps = tuple(plain), tuple(scaled), tuple(steps)
-        self._names = tuple(name for p in placed if not p.point.internal for name in published(p))
+        self._names = frozenset(name for p in placed if not p.point.internal for name in published(p))
 
     def decode(self, data: bytes, points: Points, quality: Qualities, memory: Memory) -> None:
         """See `busbar.devices.plan.Block.decode`."""
@@ -60,8 +60,9 @@ class Reader:
             last = memory.last[self._key] = Last(b"" if SUSPECT in bad.values() else data, values, bad)
         points.update(last.values)
         if quality:
-            for name in self._names:
-                quality.pop(name, None)
+            names = self._names
+            for name in [name for name in quality if name in names]:  # few are ever bad, so those are looked through
+                del quality[name]
         if last.bad:
             quality.update(last.bad)
 

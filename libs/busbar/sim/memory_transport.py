@@ -68,6 +68,7 @@ class MemoryTransport:
         self._device: SimDevice | None = None
         self._epoch = 0
         self._heard_at_s = 0.0
+        self._now_s: Callable[[], float] = lambda: 0.0
 
     @property
     def connected(self) -> bool:
@@ -89,7 +90,8 @@ class MemoryTransport:
         clients.append(self)
         self._device = device
         self._epoch = device.epoch
-        self._heard_at_s = asyncio.get_running_loop().time()
+        self._now_s = asyncio.get_running_loop().time
+        self._heard_at_s = self._now_s()
 
     async def read(self, table: Table, unit: int, address: int, count: int) -> bytes:
         device = self._usable()
@@ -123,9 +125,9 @@ class MemoryTransport:
         device = self._device
         if device is None:
             raise TransportError(f"{self._host}:{self._port}: not connected")
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._now_s()
         idle = device.idle_timeout_s is not None and now_s - self._heard_at_s >= device.idle_timeout_s
-        if idle or (device.up and self._epoch != device.epoch):
+        if idle or (self._epoch != device.epoch and device.up):
             self._drop()
             raise TransportError(f"{self._host}:{self._port}: connection closed by the device")
         self._heard_at_s = now_s
