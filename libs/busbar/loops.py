@@ -244,6 +244,22 @@ def real_s(seconds: float) -> float:
     return seconds * speed
 
 
+async def sleep_until(loop: asyncio.AbstractEventLoop, at_s: float) -> None:
+    """Until an instant of the loop's own time, without the rounding of a delay; for tasks that wait all the time."""
+    waiter: asyncio.Future[None] = loop.create_future()
+    timer = loop.call_at(at_s, _end_wait, waiter)
+    try:
+        await waiter
+    except asyncio.CancelledError:
+        timer.cancel()
+        raise
+
+
+def _end_wait(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
 class VirtualClock:
     """Follows a virtual loop; its UTC never steps."""
 

@@ -119,7 +119,7 @@ class DeviceLink:
     async def run(self) -> None:
         """Until cancelled."""
         await asyncio.sleep(phase_of(self.device.id) * min(self._period_s, 1.0))
-        clock = self._host.clock
+        clock, loop = self._host.clock, asyncio.get_running_loop()
         try:
             while True:
                 if not self._transport.connected and not await self._connect():
@@ -132,21 +132,21 @@ class DeviceLink:
                 head = self._schedule.peek()
                 due_s, number = head if head is not None else (math.inf, -1)
                 if due_s > now_s:
-                    await self._wait(due_s)
+                    await self._wait(loop, due_s)
                 else:
                     await self._poll(number, now_s)
         finally:
             await self._transport.close()
 
-    async def _wait(self, until_s: float) -> None:
-        loop = asyncio.get_running_loop()
+    async def _wait(self, loop: asyncio.AbstractEventLoop, until_s: float) -> None:
         waiter = self._waiter = loop.create_future()
         timer = loop.call_at(until_s, self.wake)
         try:
             await waiter
         finally:
-            timer.cancel()
             self._waiter = None
+            if loop.time() < until_s:  # somebody else woke us; a timer that has fired needs no cancelling
+                timer.cancel()
 
     # -- connecting
 

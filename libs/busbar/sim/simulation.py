@@ -21,7 +21,7 @@ from busbar.bus.memory import MemoryNetwork
 from busbar.config.site import Site
 from busbar.domain.kinds import AssetKind
 from busbar.events import Event
-from busbar.loops import VirtualClock, VirtualLoop, run_virtual
+from busbar.loops import VirtualClock, VirtualLoop, run_virtual, sleep_until
 from busbar.registry import SERVICES
 from busbar.sim.faults import Faults
 from busbar.sim.memory_transport import MemoryNetwork as DeviceNetwork
@@ -161,7 +161,7 @@ class _Simulation:
         start_s = loop.time()
         for step in range(1, steps + 1):
             due_s = start_s + step * STEP_S
-            await asyncio.sleep(due_s - loop.time())
+            await sleep_until(loop, due_s)
             twin.advance(step * STEP_S)
             if step % per_second == 0:
                 self._write(f"{step // per_second} {twin.trace_line()}\n")
