@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from busbar.domain.limits import UNKNOWN_CLOCK_LIFE_MS
 from busbar.events import Command, CommandReply, Event
@@ -27,9 +26,8 @@ class NotConnectedError(BusError):
     """The message was not sent: there is no connection right now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received(Generic[E_co]):
-    """One event as it arrived."""
+class Received(NamedTuple, Generic[E_co]):
+    """One event as it arrived. A tuple: one is made for every message, and a frozen dataclass takes twice as long."""
 
     subject: str
     event: E_co

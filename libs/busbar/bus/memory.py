@@ -70,9 +70,10 @@ class _Stream:
 
     def add(self, name: str, tokens: tuple[str, ...], event: Event, sent_s: float) -> int:
         kept = self.kept.get(name)
-        if self.delivery in (Delivery.OUTBOX, Delivery.OUTBOX_TX):
-            if kept is not None and (self.delivery is Delivery.OUTBOX_TX or kept.event == event):
-                return kept.seq  # the same report again
+        if kept is not None and (
+            self.delivery is Delivery.OUTBOX_TX or (self.delivery is Delivery.OUTBOX and kept.event == event)
+        ):
+            return kept.seq  # the same report again
         self.seq += 1
         if kept is None:
             self.kept[name] = _Kept(self.seq, name, tokens, event, sent_s)
