@@ -1,26 +1,26 @@
-"""Who is silent, and which upper bound follows (FB-1, FB-2, FB-5; failure.md). Pure: signs of life and `now` in.
+"""Who is silent, and which upper bound follows (FB-1, FB-2, FB-5; failure.md). Pure: signs of life and `now` in,
+commands out.
 
-- A rule watches one trigger: a meter, a service or a controller. Silent for its timeout (counted from the watchdog's
-  own start where it was never heard), its action binds the connectors below its collector: *disable* 0 A, *minimum* a
-  value.
-- A meter counts as heard only by a value that control may use: an unreachable one is silent however often it says so.
-- A bound ends when its trigger has been heard steadily for `STEADY_S`: a link that flaps does not flap the site.
-- It only ever bounds; the smallest of several counts, at the drivers and in the allocator.
+- A **sign** of life is a usable value of a meter, a heartbeat of a service whose cycles advance, or a snapshot.
+- A **rule** watches one or more signs: silent for its timeout, it binds its connectors, *disable* to 0 A, *minimum* to
+  a value. What was never heard counts from the watchdog's own start. A rule without a bound only tells
+  (`ignore_lost_meter`; a dead driver: its devices fall back by themselves).
+- A bound is repeated in each check while it lasts, and ends when its signs have come steadily for `STEADY_S`: a link
+  that flaps does not flap the site. One whose signs come more rarely than they should is not steady.
+- It only ever bounds. Of several the lowest counts, at the drivers and in the allocator.
+- A watchdog that did not run for a while heard nobody in that time: it listens for `LISTEN_S` before it judges anew.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from busbar.config.site import Site
-from busbar.domain.kinds import AssetKind
-
 STEADY_S: Final = 5.0
-GAP_S: Final = 3.0
-"""A pause in the signs of life longer than this begins the steady time anew."""
+LISTEN_S: Final = 2.0
+DEAF_AFTER_S: Final = 5.0
+"""A check that comes so long after the last one finds a watchdog that was stopped, or cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,102 +28,195 @@ class Rule:
     """One line of the site's fallback policy."""
 
     id: str
-    trigger: str
-    """`meter:ID`, `service:NAME`, `controller:ID`."""
-    timeout_s: float
-    assets: tuple[str, ...]
-    max_current_a: float | None
-    """None: nothing is bound (`ignore_lost_meter`), only told."""
+    """Names its bound on the bus."""
     about: str
-    """The trigger in words."""
-
-
-@dataclass(slots=True)
-class _Watch:
-    rule: Rule
-    heard_s: float
-    steady_since_s: float
-    ever: bool = False
-    active: bool = False
-    since_s: float = 0.0
+    """What it watches: asset or service."""
+    words: str
+    """The same for people."""
+    remedy: str
+    signs: tuple[str, ...]
+    timeout_s: float
+    every: bool = True
+    """True: silent as soon as one sign is; False: when all are."""
+    gap_s: float = 3.0
+    """A pause between two signs that is still steady."""
+    grace_s: float = 0.0
+    """Timeout of what was never heard, where that is longer."""
+    assets: tuple[str, ...] = ()
+    max_current_a: float | None = None
+    """None: nothing is bound, only told."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
-    """One rule as it stands now; `changed` on the cycle in which it began or ended."""
+class Bind:
+    """The rule's connectors may take no more than its value, now."""
 
     rule: Rule
-    active: bool
-    changed: bool
+    max_current_a: float
     silent_s: float
     since_s: float
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The rule's bound is over."""
+
+    rule: Rule
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Tell people; once."""
+
+    rule: Rule
+    silent_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """What was told is over; once."""
+
+    rule: Rule
+
+
+Command = Bind | Release | Silent | Back
+
+
+class _Sign:
+    __slots__ = ("ever", "gap_s", "heard_s", "steady_since_s")
+
+    def __init__(self, started_s: float, gap_s: float) -> None:
+        self.heard_s = started_s
+        self.gap_s = gap_s
+        self.ever = False
+        self.steady_since_s = started_s
+
+    def hear(self, at_s: float) -> None:
+        if self.ever and at_s <= self.heard_s:
+            return
+        if not self.ever or at_s - self.heard_s > self.gap_s:
+            self.steady_since_s = at_s
+        self.heard_s, self.ever = at_s, True
+
+    def steady(self, now_s: float) -> bool:
+        return self.ever and now_s - self.heard_s <= self.gap_s and self.heard_s - self.steady_since_s >= STEADY_S
+
+
+class _Watch:
+    """One rule and where it stands."""
+
+    __slots__ = ("active", "rule", "signs", "since_s")
+
+    def __init__(self, rule: Rule, now_s: float) -> None:
+        self.rule = rule
+        gap_s = min(rule.gap_s, rule.timeout_s)  # rarer than the timeout is silence
+        self.signs = {name: _Sign(now_s, gap_s) for name in rule.signs}
+        self.active = False
+        self.since_s = now_s
+
+    def silent_s(self, now_s: float) -> float:
+        silences = [now_s - sign.heard_s for sign in self.signs.values()]
+        return (max if self.rule.every else min)(silences)
+
+    def is_silent(self, now_s: float) -> bool:
+        rule = self.rule
+        first_s = max(rule.timeout_s, rule.grace_s)
+        over = [now_s - s.heard_s >= (rule.timeout_s if s.ever else first_s) for s in self.signs.values()]
+        return any(over) if rule.every else all(over)
+
+    def is_steady(self, now_s: float) -> bool:
+        steady = [sign.steady(now_s) for sign in self.signs.values()]
+        return all(steady) if self.rule.every else any(steady)
+
+
 class Watchdog:
-    """State of all rules of a site."""
+    """All rules of a site. `hear` and `beat` when something comes, `check` once a second."""
 
-    started_s: float
-    _watches: dict[str, list[_Watch]] = field(default_factory=dict)
+    def __init__(self, rules: Iterable[Rule], now_s: float) -> None:
+        self._watches = [_Watch(rule, now_s) for rule in rules if rule.signs]
+        self._signs: dict[str, list[_Sign]] = {}
+        for watch in self._watches:
+            for name, sign in watch.signs.items():
+                self._signs.setdefault(name, []).append(sign)
+        self._told: dict[str, Rule] = {}
+        self._beats: dict[tuple[str, str], tuple[str, int]] = {}
+        self._checked_s = now_s
+        self._judges_from_s = now_s
 
-    @classmethod
-    def of(cls, rules: Iterable[Rule], now_s: float) -> Watchdog:
-        dog = cls(now_s)
-        for rule in rules:
-            dog._watches.setdefault(rule.trigger, []).append(_Watch(rule, now_s, math.inf))
-        return dog
+    @property
+    def signs(self) -> Sequence[str]:
+        """All signs that some rule waits for."""
+        return tuple(self._signs)
 
-    def heard(self, trigger: str, at_s: float) -> None:
+    # -- inputs
+
+    def hear(self, sign: str, at_s: float) -> None:
         """A sign of life that was true at monotonic `at_s`."""
-        for watch in self._watches.get(trigger, ()):
-            if watch.ever and at_s <= watch.heard_s:
-                continue
-            if at_s - watch.heard_s > GAP_S or not watch.ever:
-                watch.steady_since_s = at_s
-            watch.heard_s, watch.ever = at_s, True
+        for known in self._signs.get(sign, ()):
+            known.hear(at_s)
 
-    def check(self, now_s: float) -> list[Bound]:
-        """Every rule that is active, or has just ended."""
-        bounds = []
-        for watches in self._watches.values():
-            for watch in watches:
-                bound = self._judge(watch, now_s)
-                if bound.active or bound.changed:
-                    bounds.append(bound)
-        return bounds
+    def beat(self, service: str, instance: str, boot: str, cycles: int, at_s: float) -> None:
+        """A heartbeat. One whose cycles have not grown shows a service that is stuck: no sign of life."""
+        before = self._beats.get((service, instance))
+        self._beats[service, instance] = (boot, cycles)
+        if before is not None and before[0] == boot and cycles <= before[1]:
+            return
+        self.hear(f"service:{service}", at_s)
+        self.hear(f"service:{service}/{instance}", at_s)
 
-    @staticmethod
-    def _judge(watch: _Watch, now_s: float) -> Bound:
-        silent_s = now_s - watch.heard_s
-        was = watch.active
-        if silent_s >= watch.rule.timeout_s:
-            watch.active = True
-            watch.since_s = watch.since_s if was else now_s
-        elif was and silent_s <= GAP_S and now_s - watch.steady_since_s >= STEADY_S:
+    def adopt(self, rule_id: str, since_s: float) -> None:
+        """A bound of the watchdog before this one: it goes on until its signs are steady (FB-5)."""
+        for watch in self._watches:
+            if watch.rule.id == rule_id and watch.rule.max_current_a is not None:
+                watch.active, watch.since_s = True, since_s
+
+    # -- output
+
+    def check(self, now_s: float) -> list[Command]:
+        """What to publish now. At most once a cycle."""
+        if now_s - self._checked_s > DEAF_AFTER_S:
+            self._judges_from_s = now_s + LISTEN_S
+        self._checked_s = now_s
+        commands: list[Command] = []
+        for watch in self._watches:
+            commands.extend(self._judge(watch, now_s))
+        commands.extend(self._tell(now_s))
+        return commands
+
+    def _judge(self, watch: _Watch, now_s: float) -> Iterable[Command]:
+        was, rule = watch.active, watch.rule
+        if watch.is_silent(now_s):
+            if not was and now_s >= self._judges_from_s:
+                watch.active, watch.since_s = True, now_s
+        elif was and watch.is_steady(now_s):
             watch.active = False
-        return Bound(watch.rule, watch.active, was != watch.active, silent_s, watch.since_s)
+        if rule.max_current_a is None:
+            return
+        if watch.active:
+            yield Bind(rule, rule.max_current_a, watch.silent_s(now_s), watch.since_s)
+        elif was:
+            yield Release(rule, watch.since_s)
+
+    def _tell(self, now_s: float) -> Iterable[Command]:
+        """Several rules may watch the same thing: people are told once, by the first that fell and until the last."""
+        silent: dict[str, _Watch] = {}
+        for watch in self._watches:
+            if watch.active:
+                silent.setdefault(watch.rule.about, watch)
+        for about, watch in silent.items():
+            if about not in self._told:
+                self._told[about] = watch.rule
+                yield Silent(watch.rule, watch.silent_s(now_s))
+        for about in [a for a in self._told if a not in silent]:
+            yield Back(self._told.pop(about))
 
 
-def rules_of(site: Site) -> list[Rule]:
-    """The site's rules: the shorthand of each metered collector, then the written ones."""
-    rules = []
-    for collector in site.collectors:
-        meter, lost = collector.file.meter, collector.file.on_lost_meter
-        if meter is None:
-            continue
-        bound = {"disable": 0.0, "minimum": lost.value_a}.get(lost.action)
-        rules.append(
-            Rule(
-                f"meter-of-{collector.id}", f"meter:{meter}", lost.timeout_s, _below(site, collector.id), bound,
-                f"meter {meter} of {collector.name}",
-            )
-        )  # fmt: skip
-    for rule in site.file.fallback_rules:
-        bound = 0.0 if rule.action == "disable" else rule.value_a
-        kind, _, name = rule.trigger.partition(":")
-        rules.append(Rule(rule.id, rule.trigger, rule.timeout_s, _below(site, rule.collector), bound, f"{kind} {name}"))
-    return rules
-
-
-def _below(site: Site, collector: str) -> tuple[str, ...]:
-    return tuple(e.id for e in site.below(collector) if e.kind is AssetKind.AC_CONNECTOR)
+def lowest(commands: Iterable[Command]) -> dict[str, float]:
+    """Upper bound per connector: of several rules the lowest value."""
+    bounds: dict[str, float] = {}
+    for command in commands:
+        if isinstance(command, Bind):
+            for asset in command.rule.assets:
+                bounds[asset] = min(command.max_current_a, bounds.get(asset, command.max_current_a))
+    return bounds
