@@ -1,0 +1,200 @@
+"""Step A: who is on (SPC-3).
+
+If all minima fit, all are on. Otherwise go through the connectors in order of need and switch one on when its minimum
+fits in every row of its path. The *highest* energy charged in the session x maximum power of the vehicle is paused
+first; ties: never or longest ago paused first, then the latest connected; a vehicle that does not wake is paused last.
+
+- The order is made on the 15-minute grid and then stands; a newcomer has charged nothing.
+- In between: a pause at once when a limit forces it; nobody is swapped; a newcomer whose minimum fits is admitted at
+  once; a paused one resumes when its minimum has fitted for 60 s.
+- Start budget: at most 4 starts an hour and 5 minutes off after a pause. Pauses are never held back by it.
+- Waking: no current 3 minutes after a resume: once again with 8 A; then it "does not wake".
+- What cannot be paused (`must_run`) is on, always.
+
+Nothing is started on a path whose inputs are too old to raise anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from spc_allocator.ledger import Ledger, Room
+from spc_allocator.rows import EPS, Bools, Floats, Ints
+from spc_allocator.state import AllocatorState
+
+FITS_MS: Final = 60_000
+OFF_MS: Final = 300_000
+HOUR_MS: Final = 3_600_000
+WAKE_MS: Final = 180_000
+WAKE_A: Final = 8.0
+
+
+@dataclass(slots=True)
+class Candidates:
+    """Who could be on, and what of it counts in the rows."""
+
+    able: Bools
+    """A vehicle is there and no bound below its minimum forbids it."""
+    may_raise: Bools
+    low_a: Floats
+    """What each counts for when on: its minimum, or what it draws whatever it is told."""
+    off_a: Floats
+    """What each counts for when off."""
+    plugged_at_ms: Ints
+
+
+@dataclass(slots=True)
+class Admitted:
+    """Who is on is in the state; here what explains it. `order`: greatest need first."""
+
+    order: list[int]
+    lacking: dict[int, int] = field(default_factory=dict)
+    """Off because its minimum does not fit: slot -> row."""
+    budget: list[int] = field(default_factory=list)
+    """Off although it fits: start budget, minimum off time, or it has not fitted for 60 s."""
+    paused: list[int] = field(default_factory=list)
+    """Switched off in this cycle."""
+
+
+def order_of_need(state: AllocatorState, plugged_at_ms: Ints) -> list[int]:
+    """All slots, last to be paused first."""
+    first_paused = np.lexsort((-plugged_at_ms, state.paused_at_ms, -state.need, state.wake_tries >= 2))
+    order: list[int] = first_paused[::-1].tolist()
+    return order
+
+
+@dataclass(slots=True)
+class Admission:
+    """One round of step A. Switches connectors off and on in `state`."""
+
+    room: Room
+    state: AllocatorState
+    who: Candidates
+    now_ms: int
+    grid: bool
+    """A new quarter of an hour has begun."""
+    result: Admitted = field(init=False)
+
+    def run(self) -> Admitted:
+        state, who, room = self.state, self.who, self.room
+        self.result = Admitted(order_of_need(state, who.plugged_at_ms))
+        for slot in np.flatnonzero(state.on & ~who.able).tolist():
+            self._switch_off(slot)
+        used = self._used()
+        if (room.keep_a - used < -EPS).any() and state.on.any():
+            self._pause_for_safety()
+            used = self._used()
+        if (who.able & ~state.on).any():
+            if self.grid and not self._all_fit():
+                self._choose_anew()
+            else:
+                self._start_what_fits(room.room_a - used)
+        state.fits_since_ms[state.on | ~who.able] = 0
+        return self.result
+
+    def _used(self) -> Floats:
+        return self.room.sums(np.where(self.state.on, self.who.low_a, self.who.off_a))
+
+    def _all_fit(self) -> bool:
+        used = self.room.sums(np.where(self.who.able, self.who.low_a, self.who.off_a))
+        return bool((used <= self.room.room_a + EPS).all())
+
+    def _pause_for_safety(self) -> None:
+        """Keep, in order of need, what still fits."""
+        left = self.room.ledger(self.room.keep_a - self.room.sums(self.who.off_a))
+        for slot in self._must_run_first():
+            if self.state.on[slot]:
+                row = self._lacking(left, slot)
+                if row < 0:
+                    left.take(slot, self._more(slot))
+                else:
+                    self.result.lacking[slot] = row
+                    self._switch_off(slot)
+
+    def _choose_anew(self) -> None:
+        """The whole choice, on the 15-minute grid."""
+        left = self.room.ledger(self.room.room_a - self.room.sums(self.who.off_a))
+        for slot in self._must_run_first():
+            if not self.who.able[slot]:
+                continue
+            row, was_on = self._lacking(left, slot), bool(self.state.on[slot])
+            if row >= 0:
+                self.result.lacking[slot] = row
+                if was_on:
+                    self._switch_off(slot)
+            elif was_on or self._may_start(slot):
+                left.take(slot, self._more(slot))
+                if not was_on:
+                    self._switch_on(slot)
+            else:
+                self.result.budget.append(slot)
+
+    def _start_what_fits(self, room_a: Floats) -> None:
+        """Newcomers at once, paused ones after 60 s of room, each beside those that are on."""
+        state, left = self.state, self.room.ledger(room_a)
+        waiting = self.who.able & ~state.on
+        for slot in self.result.order:
+            if not waiting[slot]:
+                continue
+            row = self._lacking(left, slot)
+            if row >= 0:
+                self.result.lacking.setdefault(slot, row)
+                state.fits_since_ms[slot] = 0
+                continue
+            if state.fits_since_ms[slot] == 0:
+                state.fits_since_ms[slot] = self.now_ms
+            lasted = self.grid or not state.started[slot] or self.now_ms - state.fits_since_ms[slot] >= FITS_MS
+            if lasted and self._may_start(slot):
+                left.take(slot, self._more(slot))
+                self._switch_on(slot)
+            else:
+                self.result.budget.append(slot)
+
+    def _more(self, slot: int) -> float:
+        return float(self.who.low_a[slot] - self.who.off_a[slot])
+
+    def _lacking(self, left: Ledger, slot: int) -> int:
+        """The row in which the minimum does not fit; -1 where it does, or where it cannot be helped."""
+        return -1 if self.room.net.devices.must_run[slot] else left.blocking(slot, self._more(slot))
+
+    def _must_run_first(self) -> list[int]:
+        must, order = self.room.net.devices.must_run, self.result.order
+        return [s for s in order if must[s]] + [s for s in order if not must[s]] if must.any() else order
+
+    def _may_start(self, slot: int) -> bool:
+        if self.room.net.devices.must_run[slot]:
+            return True
+        paused_at = int(self.state.paused_at_ms[slot])
+        rested = paused_at == 0 or self.now_ms - paused_at >= OFF_MS
+        oldest = int(self.state.starts_ms[:, slot].min())
+        return bool(self.who.may_raise[slot]) and rested and (oldest == 0 or self.now_ms - oldest >= HOUR_MS)
+
+    def _switch_off(self, slot: int) -> None:
+        state = self.state
+        state.on[slot] = state.flowing[slot] = False
+        state.paused_at_ms[slot] = self.now_ms
+        state.resumed_at_ms[slot] = 0
+        self.result.paused.append(slot)
+
+    def _switch_on(self, slot: int) -> None:
+        state = self.state
+        starts = state.starts_ms[:, slot]
+        starts[int(starts.argmin())] = self.now_ms
+        if state.started[slot]:
+            state.resumed_at_ms[slot] = self.now_ms
+        state.on[slot] = state.started[slot] = True
+
+
+def wake(state: AllocatorState, now_ms: int) -> list[int]:
+    """Move on those that drew nothing after a resume. Returns who was found not to wake."""
+    waited = state.on & (state.resumed_at_ms > 0) & (now_ms - state.resumed_at_ms >= WAKE_MS)
+    found: list[int] = []
+    for slot in np.flatnonzero(waited & (state.wake_tries < 2)).tolist():
+        state.wake_tries[slot] += 1
+        state.resumed_at_ms[slot] = now_ms if state.wake_tries[slot] == 1 else 0
+        if state.wake_tries[slot] == 2:
+            found.append(slot)
+    return found

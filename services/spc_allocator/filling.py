@@ -1,0 +1,130 @@
+"""Step B: how much (SPC-2). Max-min fair filling by equal active power over all rows at once.
+
+One level L (watts per weight) rises; every connector has x_i = clip(L r_i, low_i, high_i) amperes, where
+r_i = weight / (volts summed over its phases), so that equal L means equal watts. When a row is tight, its moving
+connectors freeze; the rest goes on. The feasible set has free disposal, so the result is the unique max-min fair one.
+
+Vectorised: for every row that would be exceeded with all at their upper bound, find the level at which the row alone
+is tight: the events "starts to move" and "has reached its bound" of its connectors, sorted by level, with running sums
+of slope and current. A row is final when it is the lowest for each of its connectors (none will be stopped lower by
+another row); freeze the connectors of all final rows; repeat with the rest: 1 to 8 rounds. In each round at least the
+row with the lowest level is final, so it ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spc_allocator.rows import EPS, Bools, Floats, Ints, Rows
+
+_SAME = 1e-9
+
+
+@dataclass(slots=True)
+class _Entries:
+    """Pairs of row and connector, ordered by row, and how much of the connector's current counts in the row."""
+
+    row: Ints
+    slot: Ints
+    share: Floats
+
+    def only(self, keep: Bools) -> _Entries:
+        return _Entries(self.row[keep], self.slot[keep], self.share[keep])
+
+
+@dataclass(slots=True)
+class Filled:
+    current_a: Floats
+    """What counts in the rows: between `low` and `high`."""
+    level: Floats
+    """At which each connector was stopped; inf where no row stopped it."""
+    row: Ints
+    """Which row stopped it; -1 none."""
+
+
+def fill(rows: Rows, load: Floats, room_a: Floats, *, rate: Floats, low_a: Floats, high_a: Floats) -> Filled:
+    """Share `room_a`. A row whose lower bounds alone exceed it stops its connectors at their lower bounds."""
+    n = len(rate)
+    filled = Filled(high_a.copy(), np.full(n, np.inf), np.full(n, -1, dtype=np.int64))
+    tight = rows.sums(load * high_a) > room_a + EPS
+    if not tight.any():
+        return filled
+    entries = _Entries(rows.entry_row, rows.entry_slot, load[rows.channel[rows.entry_row], rows.entry_slot])
+    entries = entries.only(tight[entries.row] & (entries.share > 0.0))
+    starts, stops = low_a / rate, high_a / rate
+    moving = np.ones(n, dtype=bool)
+    while moving[entries.slot].any():
+        at = _row_levels(entries, room_a, rate, starts, stops)
+        final = _final_rows(entries, at, starts, stops)
+        _freeze(filled, entries, at, final, moving)
+        level = np.clip(filled.level, starts, stops)
+        filled.current_a = np.where(moving, high_a, level * rate)
+        starts = np.where(moving, starts, level)
+        stops = np.where(moving, stops, level)
+        tight = (rows.sums(load * filled.current_a) > room_a + EPS) & ~final
+        entries = entries.only(tight[entries.row])
+    return filled
+
+
+def _row_levels(entries: _Entries, room_a: Floats, rate: Floats, starts: Floats, stops: Floats) -> Floats:
+    """Level at which each row alone is tight; inf for rows not listed, 0 where the lower bounds are too much."""
+    of, slots, n = entries.row, entries.slot, len(rate)
+    bounds = np.concatenate((starts, stops))
+    order = np.argsort(bounds, kind="stable")
+    rank = np.empty(2 * n, dtype=np.int64)
+    rank[order] = np.arange(2 * n)
+    slope = entries.share * rate[slots]
+    events = np.concatenate((of * (2 * n) + rank[slots], of * (2 * n) + rank[slots + n]))
+    sequence = np.argsort(events, kind="stable")
+    row = np.concatenate((of, of))[sequence]
+    level = bounds[order[events[sequence] - row * (2 * n)]]
+    slopes = np.add.accumulate(np.concatenate((slope, -slope))[sequence])
+    first = np.empty(len(row), dtype=bool)
+    first[0] = True
+    np.not_equal(row[1:], row[:-1], out=first[1:])
+    heads = np.flatnonzero(first)
+    gained = np.empty(len(row))
+    gained[0] = 0.0
+    np.multiply(slopes[:-1], level[1:] - level[:-1], out=gained[1:])
+    gained[heads] = 0.0
+    used = np.add.accumulate(gained)
+    base = np.bincount(of, weights=slope * starts[slots], minlength=len(room_a))
+    offset = base[row[heads]] - used[heads]
+    used += np.repeat(offset, np.diff(np.append(heads, len(row))))
+    over = np.flatnonzero(used > room_a[row] + _SAME)
+    at = np.full(len(room_a), np.inf)
+    crossed_row = row[over]
+    leading = np.empty(len(over), dtype=bool)
+    leading[:1] = True
+    np.not_equal(crossed_row[1:], crossed_row[:-1], out=leading[1:])
+    over, crossed_row = over[leading], crossed_row[leading]
+    before = np.where(first[over], 1.0, slopes[over - 1])
+    back = (used[over] - room_a[crossed_row]) / np.maximum(before, 1e-300)
+    at[crossed_row] = np.where(first[over], 0.0, np.maximum(level[over] - back, 0.0))
+    return at
+
+
+def _final_rows(entries: _Entries, at: Floats, starts: Floats, stops: Floats) -> Bools:
+    """Rows none of whose connectors is stopped lower by another row."""
+    of, slots = entries.row, entries.slot
+    lowest = np.full(len(starts), np.inf)
+    np.minimum.at(lowest, slots, at[of])
+    low, high = starts[slots], stops[slots]
+    own = np.clip(at[of], low, high)
+    stopped = np.clip(lowest[slots], low, high)
+    final = np.isfinite(at)
+    final[of[stopped < own * (1.0 - _SAME) - _SAME]] = False
+    return final
+
+
+def _freeze(filled: Filled, entries: _Entries, at: Floats, final: Bools, moving: Bools) -> None:
+    """Stop every moving connector of the final rows at the lowest of their levels."""
+    mine = final[entries.row] & moving[entries.slot]
+    stopped_rows, stopped = entries.row[mine], entries.slot[mine]
+    order = np.argsort(-at[stopped_rows], kind="stable")
+    stopped_rows, stopped = stopped_rows[order], stopped[order]
+    filled.level[stopped] = at[stopped_rows]
+    filled.row[stopped] = stopped_rows
+    moving[stopped] = False

@@ -1,0 +1,149 @@
+"""What the measured currents teach (SPC-18, FB-5, algorithms.md "What is booked" and "Bounds").
+
+- **Phases.** Current above 1 A for 10 s: the vehicle uses the conductor; that narrows its fairness weight at once. A
+  conductor on which nothing was seen in 3 minutes of charging (setpoint 6 A or more, never while suspended or drawing
+  less than 2 A) is no longer booked; any current above 1 A books it again in the same cycle.
+- **Vehicle's maximum.** What it drew most, known once it has drawn less than it might for 3 minutes.
+- **One implausible sample** (negative, or above 1.25 x the connector's maximum) is passed over, two are not.
+- **Flow.** The ramp counts from the moment current flows.
+- **After a start** the limit that the device has in force is taken over as our own last setpoint: nothing moves.
+- Everything of a vehicle is forgotten when it leaves or the session has another id.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from busbar.units import MIN_CURRENT_A, NOMINAL_VOLTAGE_V
+from spc_allocator.inputs import ACTIVE, FREE, LOST, RESERVED, UNKNOWN, Observed
+from spc_allocator.rows import Bools, Floats, Network
+from spc_allocator.state import AllocatorState
+
+FLOWS_A: Final = 1.0
+SEEN_MS: Final = 10_000
+UNSEEN_MS: Final = 180_000
+LEARN_FROM_A: Final = 2.0
+UNBOUND_A: Final = 1.5
+UNBOUND_MS: Final = 180_000
+PLAUSIBLE_RATIO: Final = 1.25
+FRESH_MS: Final = 3000
+_VOLTAGE_EVERY_MS: Final = 5000
+_PLAUSIBLE_V: Final = (180.0, 270.0)
+
+
+def adopt(net: Network, state: AllocatorState, obs: Observed, now_ms: int) -> None:
+    """Connectors heard of for the first time since the start: what they do is what we last told them."""
+    if state.adopted.all():
+        return
+    for slot in np.flatnonzero(~state.adopted & (obs.kind != LOST)).tolist():
+        state.adopted[slot] = True
+        limit = obs.limit_a[slot]
+        known = state.setpoint_a[slot] if state.changed_at_ms[slot] else net.devices.plan_a[slot]
+        applied = float(known if np.isnan(limit) else np.floor(min(limit, net.devices.max_a[slot]) + 1e-3))
+        applied = applied if applied >= MIN_CURRENT_A else 0.0
+        if applied != state.setpoint_a[slot] or not state.changed_at_ms[slot]:
+            state.anchor_ms[slot] = now_ms
+            state.changed_at_ms[slot] = now_ms
+        state.setpoint_a[slot] = applied
+        state.effective_a[slot] = applied if np.isnan(limit) else max(applied, limit)
+        _adopt_admission(state, slot, bool(obs.kind[slot] in (ACTIVE, UNKNOWN)), now_ms)
+
+
+def _adopt_admission(state: AllocatorState, slot: int, active: bool, now_ms: int) -> None:
+    charging = active and state.setpoint_a[slot] >= MIN_CURRENT_A
+    if state.on[slot] and not charging:
+        state.paused_at_ms[slot] = now_ms
+    state.on[slot] = charging
+    state.started[slot] |= charging
+    state.present[slot] |= active
+
+
+def follow_sessions(state: AllocatorState, obs: Observed) -> None:
+    """Forget vehicles that left."""
+    left = state.present & ((obs.kind == FREE) | (obs.kind == RESERVED))
+    for slot in np.flatnonzero(left).tolist():
+        state.forget_vehicle(slot)
+        state.sessions[slot] = None
+    if obs.sessions != state.sessions:
+        for slot, (old, new) in enumerate(zip(state.sessions, obs.sessions, strict=True)):
+            if new is not None and new != old:
+                if old is not None:
+                    state.forget_vehicle(slot)
+                state.sessions[slot] = new
+    state.present |= (obs.kind == ACTIVE) | (obs.kind == UNKNOWN)
+
+
+def take_currents(net: Network, state: AllocatorState, obs: Observed, now_ms: int) -> None:
+    """The newest plausible current of each connector, and the voltages."""
+    top = largest(obs.current_a)
+    credible = (top <= net.devices.max_a * PLAUSIBLE_RATIO) & (np.minimum.reduce(obs.current_a) >= 0.0)
+    heard = obs.kind != LOST
+    take = heard & (credible | state.implausible)
+    state.implausible[:] = heard & ~credible
+    np.copyto(state.current_a, obs.current_a, where=take)
+    np.copyto(state.sampled_at_ms, now_ms - obs.age_ms, where=heard)
+    np.copyto(state.fallback_a, obs.fallback_a, where=heard)
+    np.copyto(state.watchdog_s, obs.watchdog_s, where=heard)
+    state.cap_window.push(now_ms, largest(state.current_a))
+    if now_ms - state.voltage_at_ms >= _VOLTAGE_EVERY_MS:
+        state.voltage_at_ms = now_ms
+        _take_voltage(state, obs, heard & (obs.age_ms <= FRESH_MS))
+
+
+def _take_voltage(state: AllocatorState, obs: Observed, fresh: Bools) -> None:
+    """Mean of what fresh connectors measure on each conductor; 230 V where none does."""
+    low, high = _PLAUSIBLE_V
+    good = (obs.voltage_v > low) & (obs.voltage_v < high) & fresh
+    count = good.sum(axis=1)
+    total = np.where(good, obs.voltage_v, 0.0).sum(axis=1)
+    state.voltage_v = np.where(count > 0, total / np.maximum(count, 1), NOMINAL_VOLTAGE_V)
+
+
+def learn(net: Network, state: AllocatorState, obs: Observed, now_ms: int) -> None:
+    """Phases, the vehicle's maximum and the flow of current, from samples that are fresh."""
+    dt_ms = min(max(now_ms - state.now_ms, 0), 2000)
+    fresh = (obs.age_ms <= FRESH_MS) & ((obs.kind == ACTIVE) | (obs.kind == UNKNOWN))
+    current = state.current_a
+    above = (current > FLOWS_A) & fresh
+    state.above_ms += dt_ms
+    state.above_ms *= above
+    state.seen |= state.above_ms >= SEEN_MS
+    top = largest(current)
+    charging = obs.charging & fresh & (top >= LEARN_FROM_A) & (state.setpoint_a >= MIN_CURRENT_A)
+    state.unseen_ms += dt_ms * charging
+    state.unseen_ms *= ~above
+    np.maximum(state.highest_a, top * fresh, out=state.highest_a)
+    state.unbound_ms += dt_ms
+    state.unbound_ms *= charging & (state.setpoint_a - top >= UNBOUND_A)
+    state.maximum_known |= state.unbound_ms >= UNBOUND_MS
+    flowing = fresh & (top > FLOWS_A)
+    np.copyto(state.anchor_ms, now_ms, where=flowing & ~state.flowing)
+    state.flowing[:] = flowing | (state.flowing & ~fresh & state.present)
+    state.wake_tries[flowing & (state.wake_tries < 2)] = 0
+    state.resumed_at_ms[flowing] = 0
+
+
+def booked_phases(net: Network, state: AllocatorState) -> Bools:
+    """3 x n: conductors on which a connector's setpoint is booked."""
+    return net.devices.wired & (state.unseen_ms < UNSEEN_MS)
+
+
+def fair_phases(booked: Bools, state: AllocatorState) -> Bools:
+    """3 x n: conductors that count for equal power: those seen, or until one was, all that are booked."""
+    any_seen = state.seen[0] | state.seen[1] | state.seen[2]
+    return np.where(any_seen, state.seen & booked, booked)
+
+
+def maximum_power_w(net: Network, state: AllocatorState, fair_v: Floats) -> Floats:
+    """Of each vehicle: what it drew most, once known, else the connector's limit; x the phases seen."""
+    current: Floats = np.where(state.maximum_known, state.highest_a, net.devices.max_a)
+    power: Floats = current * fair_v
+    return power
+
+
+def largest(per_phase: Floats) -> Floats:
+    """Largest phase of each column."""
+    top: Floats = np.maximum(np.maximum(per_phase[0], per_phase[1]), per_phase[2])
+    return top

@@ -1,0 +1,60 @@
+"""Step C: whole steps (SPC-3), then raises only into what is really free.
+
+Floor to 1 A, then hand left-over steps out in order of need while every row allows: afterwards no connector can take
+one more step. Decreases leave at once; a raise or a start must also fit beside everything that may still be drawn
+(`booking`, "what may be now"), in order of need, else it waits a cycle.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from spc_allocator.ledger import Ledger, Room
+from spc_allocator.rows import EPS, Bools, Floats
+
+STEP_A: Final = 1.0
+
+
+def whole_steps(
+    room: Room, fair_a: Floats, high_a: Floats, *, stubborn_a: Floats, on: Bools, order: list[int]
+) -> tuple[Floats, Ledger]:
+    """Integer setpoints of connectors that are on, and what is left in the rows. `order`: greatest need first."""
+    step_a = np.where(on, np.floor(fair_a + EPS), 0.0)
+    left = room.ledger(room.room_a - room.sums(np.maximum(step_a, stubborn_a)))
+    waiting = [slot for slot in order if on[slot] and step_a[slot] + STEP_A <= high_a[slot] + EPS]
+    while waiting:
+        again = []
+        for slot in waiting:
+            more = max(step_a[slot] + STEP_A, stubborn_a[slot]) - max(step_a[slot], stubborn_a[slot])
+            if left.fits(slot, more):
+                left.take(slot, more)
+                step_a[slot] += STEP_A
+                if step_a[slot] + STEP_A <= high_a[slot] + EPS:
+                    again.append(slot)
+        waiting = again
+    return step_a, left
+
+
+def gate_raises(
+    room: Room, wanted_a: Floats, setpoint_a: Floats, *, held_a: Floats, may_raise: Bools, order: list[int]
+) -> dict[int, int]:
+    """Lower in place what cannot be raised yet; returns for each such slot the row that is still full (-1: none, its
+    inputs are too old)."""
+    raising = wanted_a > setpoint_a + EPS
+    waits: dict[int, int] = {}
+    if not raising.any():
+        return waits
+    free = room.ledger(room.room_a - room.sums(held_a))
+    for slot in order:
+        if not raising[slot]:
+            continue
+        more = float(max(wanted_a[slot] - held_a[slot], 0.0))
+        row = free.blocking(slot, more)
+        if row >= 0 or not may_raise[slot]:
+            wanted_a[slot] = setpoint_a[slot]
+            waits[slot] = row if may_raise[slot] else -1
+        else:
+            free.take(slot, more)
+    return waits

@@ -1,0 +1,252 @@
+"""The constraint rows of a site, made once from the compiled site (SPC-1).
+
+A **row** is one thing that may not be exceeded: a fuse on one conductor (root frame, rotations multiplied out), or the
+power of a collector. Connectors are numbered depth first (a *slot*), so everything below a collector is one run
+`[begin, end)` of slots, and the sums of all rows are differences of four running sums, one a **channel**:
+
+    channel 0..2   amperes on the grid connection's L1, L2, L3
+    channel 3      power, as amperes at 230 V summed over the phases
+
+`load` maps a current per connector to the four channels (shape 4 x n). Rows of fuses come first, then one power row for
+each collector. A collector that is only monitored has no fuse rows; its power row binds when somebody sets a limit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from busbar.config.plan import fallback_plan
+from busbar.config.site import Collector, Entity, Site
+from busbar.domain.kinds import AssetKind
+from busbar.domain.limits import MAX_AGE_TO_RAISE_MS, REACTION_TIME_S
+from busbar.units import Phase
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+POWER: Final = 3
+"""The channel of power rows."""
+EPS: Final = 1e-6
+"""Amperes that are dust: far below any step, far above rounding errors of the sums."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Arrays by row: where the row stands, which channel it sums and over which slots."""
+
+    collector: Ints
+    channel: Ints
+    begin: Ints
+    end: Ints
+    fuses: int
+    """Rows below this index are fuses."""
+    of_slot: tuple[tuple[tuple[int, int], ...], ...]
+    """For each slot its rows as (row, channel); fuse rows only on conductors that the connector is wired to."""
+    entry_row: Ints
+    entry_slot: Ints
+    """The same pairs, flat, ordered by row."""
+
+    @property
+    def count(self) -> int:
+        return len(self.channel)
+
+    @cached_property
+    def at_end(self) -> Ints:
+        return self.channel * (self._slots + 1) + self.end
+
+    @cached_property
+    def at_begin(self) -> Ints:
+        return self.channel * (self._slots + 1) + self.begin
+
+    @property
+    def _slots(self) -> int:
+        return len(self.of_slot)
+
+    def sums(self, channels: Floats) -> Floats:
+        """Sum of each row, from per-slot values in four channels (4 x n)."""
+        running = np.zeros((4, self._slots + 1))
+        np.add.accumulate(channels, axis=1, out=running[:, 1:])
+        flat = running.ravel()
+        return flat.take(self.at_end) - flat.take(self.at_begin)
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Facts of the connectors, by slot."""
+
+    wired: Bools
+    """3 x n: conductors of the grid connection behind the connector."""
+    max_a: Floats
+    minimum_a: Floats
+    weight: Floats
+    must_run: Bools
+    """Cannot do 0 A: booked at its minimum from plug-in."""
+    max_when_lost: Bools
+    plan_a: Floats
+    """Booked in the fallback plan: what it does before it was ever heard of."""
+    reaction_ms: Ints
+    watchdog_ms: Ints
+
+
+class Network:
+    """Everything of a site that never changes while it runs, in the shape the allocator computes with."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        ordered = sorted(site.connectors, key=lambda e: site.tree.index[_collector_id(e)])
+        self.entities: tuple[Entity, ...] = tuple(ordered)
+        self.ids: tuple[str, ...] = tuple(e.id for e in ordered)
+        self.slot = {name: slot for slot, name in enumerate(self.ids)}
+        self.count = len(ordered)
+        self.devices = _devices(site, self.entities)
+        self.begin, self.end = _runs(site, self.entities)
+        self.rows = _rows(site, self.entities, self.begin, self.end)
+        self.collectors = len(site.collectors)
+        self.rated_a = np.array([c.root_rated_a for c in site.collectors], dtype=float).T.copy()
+        """3 x V; 0 where a collector does not have the conductor."""
+        self.fixed_a = np.array([c.file.fixed_reserve_a for c in site.collectors], dtype=float)
+        self.dynamic = np.array([c.file.dynamic_reserve_connectors for c in site.collectors], dtype=np.int64)
+        self.power_limit_w = _limits([c.file.power_limit_w for c in site.collectors])
+        self.power_limit_va = _limits([c.file.power_limit_va for c in site.collectors])
+        self.worst_a = _worst_case(site)
+        self.unmetered_a = _unmetered_floor(site)
+        self.fuse_flat = self.rows.channel[: self.rows.fuses] * self.collectors + self.rows.collector[: self.rows.fuses]
+        """Index of each fuse row in a flattened 3 x V array."""
+        self.path = tuple(site.tree.path(_collector_id(e)) for e in ordered)
+        self.protected = np.array([not c.file.monitored_only for c in site.collectors], dtype=bool)
+        self.under = _membership(self.path, self.collectors)
+        self.fresh_ms = np.array([_fresh_ms(site, c) for c in site.collectors], dtype=float)
+        self.lost_after_ms = np.array([c.file.on_lost_meter.timeout_s * 1000.0 for c in site.collectors])
+        self.on_lost_a = np.array([_on_lost_a(c) for c in site.collectors])
+
+    def below(self, per_slot: Floats) -> Floats:
+        """3 x V sums over everything below each collector of per-slot values (3 x n)."""
+        running = np.zeros((3, self.count + 1))
+        np.add.accumulate(per_slot, axis=1, out=running[:, 1:])
+        below: Floats = running.take(self.end, axis=1) - running.take(self.begin, axis=1)
+        return below
+
+
+def _collector_id(entity: Entity) -> str:
+    if entity.collector is None:
+        raise ValueError(f"connector {entity.id!r} hangs on no collector")
+    return entity.collector
+
+
+def _runs(site: Site, entities: tuple[Entity, ...]) -> tuple[Ints, Ints]:
+    """First slot and one past the last slot below each collector."""
+    at = np.array([site.tree.index[_collector_id(e)] for e in entities], dtype=np.int64)
+    begin = np.array([np.searchsorted(at, node.index) for node in site.tree.nodes], dtype=np.int64)
+    end = np.array([np.searchsorted(at, node.end) for node in site.tree.nodes], dtype=np.int64)
+    return begin, end
+
+
+def _rows(site: Site, entities: tuple[Entity, ...], begin: Ints, end: Ints) -> Rows:
+    fuses = [
+        (c.index, int(phase)) for c in site.collectors if not c.file.monitored_only for phase in sorted(c.root_phases)
+    ]
+    keys = fuses + [(c.index, POWER) for c in site.collectors]
+    of_slot: list[list[tuple[int, int]]] = [[] for _ in entities]
+    entry_row: list[int] = []
+    entry_slot: list[int] = []
+    for row, (collector, channel) in enumerate(keys):
+        for slot in range(int(begin[collector]), int(end[collector])):
+            if channel == POWER or Phase(channel) in entities[slot].root_phases:
+                of_slot[slot].append((row, channel))
+                entry_row.append(row)
+                entry_slot.append(slot)
+    collector_of, channel_of = np.array(keys, dtype=np.int64).reshape(-1, 2).T.copy()
+    return Rows(
+        collector_of, channel_of, begin[collector_of], end[collector_of], len(fuses),
+        tuple(tuple(rows) for rows in of_slot),
+        np.array(entry_row, dtype=np.int64), np.array(entry_slot, dtype=np.int64),
+    )  # fmt: skip
+
+
+def _devices(site: Site, entities: tuple[Entity, ...]) -> Devices:
+    facts = [site.packages.get(site.devices[e.device].package) if e.device else None for e in entities]
+    plan = fallback_plan(site)
+    points = [e.charge_point for e in entities]
+    return Devices(
+        wired=np.array([[Phase(p) in e.root_phases for e in entities] for p in range(3)], dtype=bool),
+        max_a=np.array([e.max_current_a for e in entities], dtype=float),
+        minimum_a=np.array([f.minimum_a if f else 6.0 for f in facts], dtype=float),
+        weight=np.array([e.weight for e in entities], dtype=float),
+        must_run=np.array([f is not None and not f.zero_allowed for f in facts], dtype=bool),
+        max_when_lost=np.array([p is not None and p.book_at_max_when_lost for p in points], dtype=bool),
+        plan_a=np.array([plan.booked_a[e.id] for e in entities], dtype=float),
+        reaction_ms=np.array([1000 * (f.reaction_s if f else REACTION_TIME_S) for f in facts], dtype=np.int64),
+        watchdog_ms=np.array([1000 * (p.watchdog_s if p else 30.0) for p in points], dtype=np.int64),
+    )
+
+
+def _limits(values: list[float | None]) -> Floats:
+    return np.array([np.inf if value is None else value for value in values], dtype=float)
+
+
+def _membership(path: tuple[tuple[int, ...], ...], collectors: int) -> Bools:
+    """V x n: the slot hangs below the collector."""
+    under = np.zeros((collectors, len(path)), dtype=bool)
+    for slot, indexes in enumerate(path):
+        under[list(indexes), slot] = True
+    return under
+
+
+def _worst_case(site: Site) -> Floats:
+    """3 x V: worst case of what is not controlled below, generation counted 0 (failure.md, The fallback plan)."""
+    worst = np.zeros((3, len(site.collectors)))
+    for collector in site.collectors:
+        virtual = collector.file.virtual
+        amount = max(collector.file.unmetered_load_a, virtual.unmetered_load_a if virtual else 0.0)
+        _spread(worst, collector.path, collector.root_phases, amount)
+    for entity in site.entities.values():
+        if entity.kind is AssetKind.LOAD and entity.collector:
+            _spread(worst, site.tree.path(entity.collector), entity.root_phases, entity.max_current_a)
+    return worst
+
+
+def _unmetered_floor(site: Site) -> Floats:
+    """3 x V: least load of a virtual collector, the worst case of what has no meter in its region (SPC-15); -inf for
+    a collector with a meter of its own, which sees what is there."""
+    floor = np.zeros((3, len(site.collectors)))
+    for collector in site.collectors:
+        amount = collector.file.virtual.unmetered_load_a if collector.file.virtual else 0.0
+        region: list[int] = []
+        for index in collector.path:
+            if site.collectors[index].file.meter:
+                break
+            region.append(index)
+        _spread(floor, tuple(region), collector.root_phases, amount)
+    metered = [c.index for c in site.collectors if c.file.meter]
+    floor[:, metered] = -np.inf
+    return floor
+
+
+def _spread(into: Floats, path: tuple[int, ...], phases: tuple[Phase, ...], amount_a: float) -> None:
+    for index in path:
+        for phase in phases:
+            into[phase, index] += amount_a
+
+
+def _fresh_ms(site: Site, collector: Collector) -> float:
+    """Age above which the collector's values raise nothing: 3 s, or three polls of its slowest meter."""
+    if collector.file.meter:
+        sources = [site.entities[collector.file.meter]]
+    else:
+        meters = [site.collectors[i].file.meter for i in site.tree.below(collector.id)]
+        sources = [*site.below(collector.id), *(site.entities[m] for m in meters if m)]
+    return max([float(MAX_AGE_TO_RAISE_MS), *(3.0 * source.poll_ms for source in sources)])
+
+
+def _on_lost_a(collector: Collector) -> float:
+    """Upper bound of connectors below while the collector's monitoring is invalid (FB-2)."""
+    policy = collector.file.on_lost_meter
+    if policy.action == "ignore_lost_meter":
+        return float(np.inf)
+    return policy.value_a if policy.action == "minimum" else 0.0

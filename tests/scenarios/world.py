@@ -1,0 +1,312 @@
+"""A small closed loop around the allocator's core, in virtual seconds: devices that obey after a while, vehicles that
+take what they want of it, fuses that add up real currents. Physics and allocator share no code but the site's tree.
+
+Judging is by physical currents, never by the allocator's sums (algorithms.md, What must never be false, 8).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from busbar.config.model import SiteFile
+from busbar.config.site import Entity, Site, compile_site
+from busbar.domain.charging import Status
+from busbar.events import CollectorLimit, CollectorSample, ConnectorSample, Fallback, SiteSnapshot
+from busbar.units import PhaseVector
+from spc_allocator.core import Decided, decide
+from spc_allocator.inputs import Inputs
+from spc_allocator.rows import Network
+from spc_allocator.state import AllocatorState
+
+T0_MS = 1_700_000_100_000
+"""On no quarter of an hour: 1,700,000,100 s is 900 x 1,888,889 exactly, so t = 0 of a world is put 60 s after it."""
+U = 230.0
+
+
+def site_of(
+    collectors: Sequence[Mapping[str, Any]], connectors: Sequence[Mapping[str, Any]],
+    options: Mapping[str, Any] | None = None,
+) -> Site:  # fmt: skip
+    """A site from the short form of the ledgers: collectors as in a site file (a meter where nothing is said), connectors
+    `{id, collector, phases, max_a, weight}`, each its own charge point."""
+    files, meters = [], []
+    for collector in collectors:
+        entry = {"phases": ["L1", "L2", "L3"], **collector}
+        if "meter" not in entry and "virtual" not in entry:
+            entry["meter"] = f"m-{entry['id']}"
+            meters.append({"kind": "meter", "id": entry["meter"], "device": "d"})
+        files.append(entry)
+    points = [
+        {
+            "kind": "ac_charge_point", "id": f"cp-{c['id']}", "device": "d", "watchdog_s": c.get("watchdog_s", 30),
+            "book_at_max_when_lost": c.get("book_at_max_when_lost", False),
+            "connectors": [
+                {
+                    "id": c["id"], "collector": c["collector"], "phases": c.get("phases", ["L1", "L2", "L3"]),
+                    "max_current_a": c.get("max_a", 32), "weight": c.get("weight", 1.0),
+                }
+            ],
+        }
+        for c in connectors
+    ]  # fmt: skip
+    body = {
+        "format": "busbar-site/1", "site": {"id": "test"}, "collectors": files,
+        "devices": [{"id": "d", "package": "none", "host": "127.0.0.1", "simulated": True}],
+        "assets": [*meters, *points], "options": dict(options or {}),
+    }  # fmt: skip
+    return compile_site(SiteFile.model_validate(body))
+
+
+@dataclass
+class Vehicle:
+    """Uses the first `phases` conductors of its connector."""
+
+    phases: int = 3
+    max_a: float = 32.0
+    energy_wh: float = 0.0
+    """Charged before the world begins; grows with what it draws."""
+    full_wh: float = math.inf
+    wakes: bool = True
+    """False: after a pause it never takes current again, unless offered 8 A."""
+    overdraws_a: float = 0.0
+    """Draws so much more than it is offered."""
+    slept: bool = False
+    number: int = 0
+
+
+@dataclass
+class Outlet:
+    """One connector with its device."""
+
+    entity: Entity
+    vehicle: Vehicle | None = None
+    limit_a: float = 0.0
+    """In force in the device."""
+    pending: list[tuple[float, float]] = field(default_factory=list)
+    """Writes under way: (takes effect at, value)."""
+    reachable: bool = True
+    obeys: bool = True
+    out: bool = False
+    last_seen_s: float = 0.0
+    plugged_at_s: float = 0.0
+    sample: ConnectorSample | None = None
+    current_a: float = 0.0
+    sessions: int = 0
+
+    def own_currents(self) -> list[float]:
+        used = self.vehicle.phases if self.vehicle else 0
+        return [self.current_a if p < min(used, len(self.entity.root_phases)) else 0.0 for p in range(3)]
+
+    def root_currents(self) -> list[float]:
+        out = [0.0, 0.0, 0.0]
+        own = self.own_currents()
+        for index, phase in enumerate(self.entity.root_phases):
+            out[phase] = own[index]
+        return out
+
+
+class World:
+    """One site with its allocator. `run_to(t)` goes on second by second; what was told is in `told` and `why`."""
+
+    def __init__(self, site: Site, *, latency_s: float = 1.0, reaction_s: float = 2.0, check: bool = True) -> None:
+        self.site = site
+        self.net = Network(site)
+        self.check = check
+        self.latency_s, self.reaction_s = latency_s, reaction_s
+        self.now_s = -30.0
+        self.state = AllocatorState.fresh(self.net, self.now_ms)
+        self.outlets = {e.id: Outlet(e) for e in site.connectors}
+        self.load_a: dict[str, list[float]] = {c.id: [0.0, 0.0, 0.0] for c in site.collectors}
+        """Load at each collector, in its own frame."""
+        self.generation_a: dict[str, list[float]] = {c.id: [0.0, 0.0, 0.0] for c in site.collectors}
+        """At most 0."""
+        self.reactive_a: dict[str, list[float]] = {c.id: [0.0, 0.0, 0.0] for c in site.collectors}
+        self.blind: dict[str, float] = {}
+        """Collectors without a reading, since when."""
+        self.limits: dict[tuple[str, str], CollectorLimit] = {}
+        self.fallbacks: dict[str, Fallback] = {}
+        self.told: dict[str, float] = {}
+        self.why: dict[str, Any] = {}
+        self.last: Decided | None = None
+        self.history: list[tuple[float, dict[str, float]]] = []
+        self.overload_s: dict[str, float] = {c.id: 0.0 for c in site.collectors}
+        """Longest time in one go above the rating."""
+        self._over: dict[str, float] = {c.id: 0.0 for c in site.collectors}
+        self.worst_ratio = 0.0
+        self.number = 0
+        self.allocating = True
+        self.use_guard = False
+        self.run_to(0.0)
+
+    @property
+    def now_ms(self) -> int:
+        return T0_MS + 60_000 + round(self.now_s * 1000)
+
+    # -- what happens on the site
+
+    def plug(self, connector: str, vehicle: Vehicle | None = None) -> Vehicle:
+        outlet = self.outlets[connector]
+        outlet.vehicle = vehicle or Vehicle()
+        outlet.sessions += 1
+        outlet.plugged_at_s = self.now_s
+        return outlet.vehicle
+
+    def unplug(self, connector: str) -> None:
+        self.outlets[connector].vehicle = None
+
+    def limit(self, collector: str, source: str = "page", import_w: float | None = None, export_w: float | None = None,
+              ) -> None:  # fmt: skip
+        self.limits[source, collector] = CollectorLimit(
+            collector=collector, source=source, import_limit_w=import_w, export_limit_w=export_w, published_at_ms=0
+        )
+
+    def fall_back(self, entity: str, assets: Sequence[str], max_current_a: float) -> None:
+        self.fallbacks[entity] = Fallback(
+            entity=entity, active=True, cause="test", assets=tuple(assets), max_current_a=max_current_a,
+            since_ms=0, published_at_ms=0, lifetime_ms=10**9,
+        )  # fmt: skip
+
+    # -- time
+
+    def run_to(self, until_s: float) -> None:
+        while self.now_s < until_s:
+            self.step()
+
+    def step(self) -> None:
+        self.now_s += 1.0
+        for outlet in self.outlets.values():
+            self._device(outlet)
+        self._judge()
+        if self.allocating:
+            self.allocate()
+
+    def allocate(self, guard: Sequence[str] = ()) -> Decided:
+        raw = self.over_rating() if self.use_guard else []
+        inputs = Inputs(tuple(self.limits.values()), tuple(self.fallbacks.values()), 0)
+        decided = decide(self.net, self.state, self.snapshot([*guard, *raw]), inputs, self.now_ms, check=self.check)
+        self.state, self.last = decided.state, decided
+        self.told, self.why = decided.told(), decided.why()
+        self.history.append((self.now_s, self.told))
+        for name, value in self.told.items():
+            outlet = self.outlets[name]
+            written = outlet.pending[-1][1] if outlet.pending else outlet.limit_a
+            if outlet.reachable and outlet.obeys and value != written:
+                outlet.pending.append((self.now_s + self.latency_s, value))
+        return decided
+
+    def _device(self, outlet: Outlet) -> None:
+        while outlet.pending and outlet.pending[0][0] <= self.now_s:
+            outlet.limit_a = outlet.pending.pop(0)[1]
+        vehicle = outlet.vehicle
+        if vehicle is None or outlet.out:
+            outlet.current_a = 0.0
+            return
+        wanted = min(outlet.limit_a, vehicle.max_a, outlet.entity.max_current_a) if outlet.limit_a >= 6.0 else 0.0
+        if vehicle.energy_wh >= vehicle.full_wh or (vehicle.slept and not vehicle.wakes and outlet.limit_a < 8.0):
+            wanted = 0.0
+        vehicle.slept = (vehicle.slept or outlet.limit_a < 6.0) and wanted == 0.0
+        wanted += vehicle.overdraws_a if wanted else 0.0
+        change = wanted - outlet.current_a
+        slope = 32.0 / self.reaction_s
+        outlet.current_a += max(-slope, min(slope, change))
+        vehicle.energy_wh += outlet.current_a * U * min(vehicle.phases, len(outlet.entity.root_phases)) / 3600.0
+
+    # -- physics
+
+    def flow_a(self, collector: str) -> tuple[list[float], list[float]]:
+        """Active and reactive current through a collector's fuse, root frame."""
+        active, reactive = [0.0] * 3, [0.0] * 3
+        inside = self.site.tree.below(collector)
+        for index in inside:
+            node = self.site.collectors[index]
+            for own, root in enumerate(node.root_phases):
+                active[root] += self.load_a[node.id][own] + self.generation_a[node.id][own]
+                reactive[root] += self.reactive_a[node.id][own]
+        for outlet in self.outlets.values():
+            if self.site.tree.index[outlet.entity.collector or ""] in inside:
+                active = [a + b for a, b in zip(active, outlet.root_currents(), strict=True)]
+        return active, reactive
+
+    def over_rating(self) -> list[str]:
+        over = []
+        for collector in self.site.collectors:
+            active, reactive = self.flow_a(collector.id)
+            rated = collector.root_rated_a
+            if any(math.hypot(active[p], reactive[p]) > rated[p] + 1e-6 for p in collector.root_phases):
+                over.append(collector.id)
+        return over
+
+    def _judge(self) -> None:
+        over = self.over_rating()
+        for collector in self.site.collectors:
+            name = collector.id
+            self._over[name] = self._over[name] + 1.0 if name in over else 0.0
+            self.overload_s[name] = max(self.overload_s[name], self._over[name])
+            active, reactive = self.flow_a(name)
+            for p in collector.root_phases:
+                ratio = math.hypot(active[p], reactive[p]) / collector.root_rated_a[p]
+                self.worst_ratio = max(self.worst_ratio, ratio)
+
+    # -- what the aggregator would say
+
+    def snapshot(self, guard: Sequence[str] = ()) -> SiteSnapshot:
+        self.number += 1
+        return SiteSnapshot(
+            number=self.number, taken_at_ms=self.now_ms, published_at_ms=self.now_ms, lifetime_ms=3000,
+            fingerprint=self.site.fingerprint, guard=tuple(dict.fromkeys(guard)),
+            collectors=tuple(self._collector(c.id) for c in self.site.collectors),
+            connectors=tuple(self._connector(o) for o in self.outlets.values()),
+        )  # fmt: skip
+
+    def _collector(self, name: str) -> CollectorSample:
+        active, reactive = self.flow_a(name)
+        background, generation = list(active), [0.0] * 3
+        inside = self.site.tree.below(name)
+        for outlet in self.outlets.values():
+            if self.site.tree.index[outlet.entity.collector or ""] in inside:
+                background = [a - b for a, b in zip(background, outlet.root_currents(), strict=True)]
+        for index in inside:
+            node = self.site.collectors[index]
+            for own, root in enumerate(node.root_phases):
+                generation[root] += self.generation_a[node.id][own]
+        since = self.blind.get(name)
+        age_ms = 100 if since is None else round((self.now_s - since) * 1000)
+        return CollectorSample(
+            collector=name, valid=age_ms <= 30_000, age_ms=age_ms, power_w=_watts(active),
+            reactive_power_var=_watts(reactive), background_w=_watts(background), background_var=_watts(reactive),
+            generation_w=_watts(generation),
+        )  # fmt: skip
+
+    def _connector(self, outlet: Outlet) -> ConnectorSample:
+        if not outlet.reachable and outlet.sample:
+            gone_ms = round((self.now_s - outlet.last_seen_s) * 1000)
+            return outlet.sample.model_copy(update={"reachable": False, "status": None, "age_ms": gone_ms})
+        outlet.last_seen_s = self.now_s
+        vehicle = outlet.vehicle
+        currents = outlet.root_currents()
+        outlet.sample = ConnectorSample(
+            connector=outlet.entity.id, status=_status(outlet), reachable=True, age_ms=0, sampled_at_ms=self.now_ms,
+            current_a=PhaseVector(*currents), power_w=_watts(currents), reactive_power_var=PhaseVector(),
+            voltage_v=PhaseVector(U, U, U), limit_a=outlet.limit_a, fallback_a=6.0, watchdog_s=30.0,
+            session_id=f"{outlet.entity.id}-{outlet.sessions}" if vehicle else None,
+            session_energy_wh=vehicle.energy_wh if vehicle else 0.0,
+            plugged_at_ms=self.now_ms - round((self.now_s - outlet.plugged_at_s) * 1000) if vehicle else 0,
+        )  # fmt: skip
+        return outlet.sample
+
+
+def _watts(amperes: Sequence[float]) -> PhaseVector:
+    return PhaseVector(*(a * U for a in amperes))
+
+
+def _status(outlet: Outlet) -> Status:
+    if outlet.out:
+        return Status.FAULTED
+    if outlet.vehicle is None:
+        return Status.AVAILABLE
+    if outlet.limit_a < 6.0:
+        return Status.SUSPENDED_EVSE
+    return Status.CHARGING if outlet.current_a > 0.0 else Status.SUSPENDED_EV
