@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 
 from spc_allocator.ledger import Ledger, Room
-from spc_allocator.rows import EPS, Bools, Floats, Ints
+from spc_allocator.rows import EPS, Bools, Floats, Ints, slots_of, some
 from spc_allocator.state import AllocatorState
 
 FITS_MS: Final = 60_000
@@ -81,13 +81,13 @@ class Admission:
     def run(self) -> Admitted:
         state, who, room = self.state, self.who, self.room
         self.result = Admitted(order_of_need(state, who.plugged_at_ms))
-        for slot in np.flatnonzero(state.on & ~who.able).tolist():
+        for slot in slots_of(state.on & ~who.able):
             self._switch_off(slot)
         used = self._used()
-        if (room.keep_a - used < -EPS).any() and state.on.any():
+        if some(room.keep_a - used < -EPS) and some(state.on):
             self._pause_for_safety()
             used = self._used()
-        if (who.able & ~state.on).any():
+        if some(who.able & ~state.on):
             if self.grid and not self._all_fit():
                 self._choose_anew()
             else:
@@ -100,7 +100,7 @@ class Admission:
 
     def _all_fit(self) -> bool:
         used = self.room.sums(np.where(self.who.able, self.who.low_a, self.who.off_a))
-        return bool((used <= self.room.room_a + EPS).all())
+        return not some(used > self.room.room_a + EPS)
 
     def _pause_for_safety(self) -> None:
         """Keep, in order of need, what still fits."""
@@ -162,7 +162,7 @@ class Admission:
 
     def _must_run_first(self) -> list[int]:
         must, order = self.room.net.devices.must_run, self.result.order
-        return [s for s in order if must[s]] + [s for s in order if not must[s]] if must.any() else order
+        return [s for s in order if must[s]] + [s for s in order if not must[s]] if some(must) else order
 
     def _may_start(self, slot: int) -> bool:
         if self.room.net.devices.must_run[slot]:
@@ -192,7 +192,7 @@ def wake(state: AllocatorState, now_ms: int) -> list[int]:
     """Move on those that drew nothing after a resume. Returns who was found not to wake."""
     waited = state.on & (state.resumed_at_ms > 0) & (now_ms - state.resumed_at_ms >= WAKE_MS)
     found: list[int] = []
-    for slot in np.flatnonzero(waited & (state.wake_tries < 2)).tolist():
+    for slot in slots_of(waited & (state.wake_tries < 2)):
         state.wake_tries[slot] += 1
         state.resumed_at_ms[slot] = now_ms if state.wake_tries[slot] == 1 else 0
         if state.wake_tries[slot] == 2:

@@ -28,7 +28,7 @@ import numpy as np
 
 from spc_allocator.inputs import LOST, Observed
 from spc_allocator.learning import largest
-from spc_allocator.rows import EPS, Bools, Floats, Network
+from spc_allocator.rows import EPS, Bools, Floats, Network, some
 from spc_allocator.state import AllocatorState
 
 VERIFY_MS: Final = 2000
@@ -62,14 +62,14 @@ def book(net: Network, state: AllocatorState, obs: Observed, present: Bools, now
     effective = np.where(confirmed | ~present, setpoint, np.maximum(state.effective_a, setpoint))
     effective = np.where(above & newer & late & present, np.fmin(obs.limit_a, net.devices.max_a), effective)
     lost = obs.kind == LOST
-    if lost.any():
+    if some(lost):
         effective = np.where(lost, np.maximum(state.effective_a, setpoint), effective)
     state.effective_a = effective
     stuck = late & present & (effective > setpoint + EPS)
     stubborn = np.where(top > effective, top, np.where(stuck, effective, 0.0))
     _label(net, state, present, stuck, now_ms)
     return Booked(
-        np.where(present, stubborn, 0.0), np.maximum(effective, top), _lost(net, state, now_ms) if lost.any() else top
+        np.where(present, stubborn, 0.0), np.maximum(effective, top), _lost(net, state, now_ms) if some(lost) else top
     )
 
 

@@ -31,7 +31,7 @@ from spc_allocator.booking import READ_BACK_A, VERIFY_MS
 from spc_allocator.inputs import ACTIVE, Inputs, Observed
 from spc_allocator.learning import FRESH_MS
 from spc_allocator.limits import COVERED_MS
-from spc_allocator.rows import EPS, Bools, Floats, Ints, Network
+from spc_allocator.rows import EPS, Bools, Floats, Ints, Network, slots_of, some
 from spc_allocator.state import AllocatorState
 
 _NOISE_A: Final = 0.3
@@ -76,20 +76,20 @@ def bounds(
     sources = _fallbacks(net, obs, inputs, table[Bound.FALLBACK])
     if guard_a is not None:
         table[Bound.GUARD] = guard_a
-    if not may_raise.all():
+    if some(~may_raise):
         table[Bound.STALE] = np.where(may_raise, np.inf, np.maximum(setpoint, MIN_CURRENT_A))
     interval_ms = 60_000.0 / options.ramp_a_per_min
     due = state.flowing & (now_ms - state.anchor_ms >= interval_ms)
     table[Bound.RAMP] = np.maximum(setpoint + due, MIN_CURRENT_A)
     cap = np.maximum(state.cap_window.maximum() + options.cap_above_measured_a, MIN_CURRENT_A)
     table[Bound.CAP] = cap
-    if state.maximum_known.any():
+    if some(state.maximum_known):
         most = np.ceil(state.highest_a - _NOISE_A) + 1.0
         table[Bound.VEHICLE] = np.where(state.maximum_known, np.maximum(most, MIN_CURRENT_A), np.inf)
     table[Bound.CABLE] = _kept_by_device(net, state, obs)
     table[Bound.DEVICE] = net.devices.max_a
     waking = state.on & (state.wake_tries == 1)
-    if waking.any():
+    if some(waking):
         for bound in (Bound.RAMP, Bound.CAP, Bound.CABLE):
             table[bound, waking] = np.maximum(table[bound, waking], WAKE_A)
     which = table.argmin(axis=0)
@@ -105,11 +105,11 @@ def _may_raise(net: Network, state: AllocatorState, obs: Observed, now_ms: int) 
     matters = (net.protected | np.isfinite(net.power_limit_w)) & ~works_on
     old = (obs.collector_age_ms > net.fresh_ms) & matters
     fresh = (obs.age_ms <= FRESH_MS) & (obs.kind == ACTIVE)
-    if old.any():
+    if some(old):
         fresh &= ~net.under[old].any(axis=0)
     holes = (now_ms - state.covered_since_ms < COVERED_MS) & obs.valid & matters
     covered = np.ones(net.count, dtype=bool)
-    if holes.any():
+    if some(holes):
         covered = ~net.under[holes].any(axis=0)
     return fresh, covered
 
@@ -122,8 +122,8 @@ def _fallbacks(net: Network, obs: Observed, inputs: Inputs, lowest: Floats) -> d
             slot = net.slot.get(asset)
             if slot is not None and event.max_current_a < lowest[slot]:
                 lowest[slot], source[slot] = event.max_current_a, event.entity
-    if not obs.valid.all():
-        for index in np.flatnonzero(~obs.valid & net.protected).tolist():
+    if some(~obs.valid):
+        for index in slots_of(~obs.valid & net.protected):
             bound = net.on_lost_a[index]
             for slot in range(int(net.begin[index]), int(net.end[index])):
                 if bound < lowest[slot]:

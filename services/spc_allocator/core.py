@@ -41,7 +41,7 @@ from spc_allocator.learning import (
 from spc_allocator.ledger import Room
 from spc_allocator.limits import Limits, limits, push_background
 from spc_allocator.rounding import gate_raises, whole_steps
-from spc_allocator.rows import EPS, POWER, Bools, Floats, Network
+from spc_allocator.rows import EPS, POWER, Bools, Floats, Network, slots_of, some
 from spc_allocator.standing import standing
 from spc_allocator.state import AllocatorState
 
@@ -105,7 +105,7 @@ def decide(
     return Decided(
         state, setpoint_a, cycle,
         guarded=tuple(names[index].id for index in alert.collectors),
-        uncontrollable=tuple(ids[s] for s in np.flatnonzero(state.uncontrollable).tolist()),
+        uncontrollable=tuple(ids[s] for s in slots_of(state.uncontrollable)),
         does_not_wake=tuple(ids[slot] for slot in woken),
         export=tuple((names[index].id, words) for index, words in cycle.limits.export),
     )  # fmt: skip
@@ -192,7 +192,7 @@ def _other(net: Network, state: AllocatorState, seen: _Seen, counted: Bools) -> 
     """3 x n: currents where no setpoint is booked, and connectors that do not answer."""
     other = np.where(counted, 0.0, state.current_a)
     lost = seen.obs.kind == LOST
-    if lost.any():
+    if some(lost):
         other = np.where(lost, np.where(net.devices.wired, seen.booked.lost_a, 0.0), other)
     return other
 
@@ -212,12 +212,12 @@ def _setpoints(cycle: Cycle, state: AllocatorState, now_ms: int) -> Floats:
     net, obs = cycle.net, cycle.obs
     told = np.where(cycle.present, cycle.wanted_a, standing(net, obs.kind))
     lost = obs.kind == LOST
-    if lost.any():
+    if some(lost):
         held = np.floor(np.minimum(state.setpoint_a, cycle.booked.lost_a) + EPS)
         told = np.where(lost, np.where(held >= MIN_CURRENT_A, held, 0.0), told)
     before = state.setpoint_a
     raised, lowered = told > before + EPS, told < before - EPS
-    if raised.any() or lowered.any():
+    if some(raised | lowered):
         which = cycle.bounds.which
         gentle = ((which == Bound.CAP) | (which == Bound.VEHICLE)) & (before - told <= 1.0 + EPS) & cycle.present
         restart = raised | (lowered & ~gentle)

@@ -11,7 +11,7 @@ from busbar.units import PhaseVector
 from spc_allocator.core import Decided
 from spc_allocator.cycle import Cycle
 from spc_allocator.explain import own_phase, pause_ranks
-from spc_allocator.rows import EPS, Floats
+from spc_allocator.rows import EPS, Floats, slots_of
 
 
 def decisions(decided: Decided, epoch: int, published_at_ms: int) -> list[Decision]:
@@ -64,8 +64,8 @@ def _bound_by(decided: Decided) -> dict[int, str]:
         words[net.site.tree.index[name]] = text
     for name in decided.guarded:
         words[net.site.tree.index[name]] = "guard: measured above the fuse"
-    for index in np.flatnonzero(cycle.obs.collector_age_ms > net.fresh_ms).tolist():
+    for index in slots_of(cycle.obs.collector_age_ms > net.fresh_ms):
         words[index] = "inputs too old to raise anything"
-    for index in np.flatnonzero(~cycle.obs.valid).tolist():
+    for index in slots_of(~cycle.obs.valid):
         words[index] = f"no valid monitoring: {net.site.collectors[index].file.on_lost_meter.action}"
     return words

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spc_allocator.rows import EPS, Bools, Floats, Ints, Rows
+from spc_allocator.rows import EPS, Bools, Floats, Ints, Rows, some
 
 _SAME = 1e-9
+_TINY = 1e-300
 
 
 @dataclass(slots=True)
@@ -49,17 +50,17 @@ def fill(rows: Rows, load: Floats, room_a: Floats, *, rate: Floats, low_a: Float
     n = len(rate)
     filled = Filled(high_a.copy(), np.full(n, np.inf), np.full(n, -1, dtype=np.int64))
     tight = rows.sums(load * high_a) > room_a + EPS
-    if not tight.any():
+    if not some(tight):
         return filled
     entries = _Entries(rows.entry_row, rows.entry_slot, load[rows.channel[rows.entry_row], rows.entry_slot])
     entries = entries.only(tight[entries.row] & (entries.share > 0.0))
     starts, stops = low_a / rate, high_a / rate
     moving = np.ones(n, dtype=bool)
-    while moving[entries.slot].any():
+    while some(moving[entries.slot]):
         at = _row_levels(entries, room_a, rate, starts, stops)
         final = _final_rows(entries, at, starts, stops)
         _freeze(filled, entries, at, final, moving)
-        level = np.clip(filled.level, starts, stops)
+        level = np.minimum(np.maximum(filled.level, starts), stops)
         filled.current_a = np.where(moving, high_a, level * rate)
         starts = np.where(moving, starts, level)
         stops = np.where(moving, stops, level)
@@ -69,40 +70,36 @@ def fill(rows: Rows, load: Floats, room_a: Floats, *, rate: Floats, low_a: Float
 
 
 def _row_levels(entries: _Entries, room_a: Floats, rate: Floats, starts: Floats, stops: Floats) -> Floats:
-    """Level at which each row alone is tight; inf for rows not listed, 0 where the lower bounds are too much."""
+    """Level at which each row alone is tight; inf for rows not listed, 0 where the lower bounds are too much.
+
+    Two events an entry, "moves from here on" and "has reached its bound", in order of row, then level: `slope` runs
+    along them, and `used` is what the row carries at each event."""
     of, slots, n = entries.row, entries.slot, len(rate)
     bounds = np.concatenate((starts, stops))
-    order = np.argsort(bounds, kind="stable")
+    order = bounds.argsort(kind="stable")
     rank = np.empty(2 * n, dtype=np.int64)
     rank[order] = np.arange(2 * n)
-    slope = entries.share * rate[slots]
-    events = np.concatenate((of * (2 * n) + rank[slots], of * (2 * n) + rank[slots + n]))
-    sequence = np.argsort(events, kind="stable")
+    block, weight = of * (2 * n), entries.share * rate[slots]
+    keys = np.concatenate((block + rank[slots], block + rank[slots + n]))
+    sequence = keys.argsort(kind="stable")
     row = np.concatenate((of, of))[sequence]
-    level = bounds[order[events[sequence] - row * (2 * n)]]
-    slopes = np.add.accumulate(np.concatenate((slope, -slope))[sequence])
-    first = np.empty(len(row), dtype=bool)
-    first[0] = True
-    np.not_equal(row[1:], row[:-1], out=first[1:])
-    heads = np.flatnonzero(first)
-    gained = np.empty(len(row))
-    gained[0] = 0.0
-    np.multiply(slopes[:-1], level[1:] - level[:-1], out=gained[1:])
-    gained[heads] = 0.0
-    used = np.add.accumulate(gained)
-    base = np.bincount(of, weights=slope * starts[slots], minlength=len(room_a))
-    offset = base[row[heads]] - used[heads]
-    used += np.repeat(offset, np.diff(np.append(heads, len(row))))
-    over = np.flatnonzero(used > room_a[row] + _SAME)
+    level = bounds[order[keys[sequence] - row * (2 * n)]]
+    slope = np.add.accumulate(np.concatenate((weight, -weight))[sequence])
+    used, head = np.zeros(len(row)), np.ones(len(row), dtype=bool)
+    np.not_equal(row[1:], row[:-1], out=head[1:])
+    np.multiply(slope[:-1], level[1:] - level[:-1], out=used[1:])
+    used[head] = 0.0
+    np.add.accumulate(used, out=used)
+    until = room_a - np.bincount(of, weights=weight * starts[slots], minlength=len(room_a))
+    until[row[head]] += used[head]
     at = np.full(len(room_a), np.inf)
-    crossed_row = row[over]
-    leading = np.empty(len(over), dtype=bool)
-    leading[:1] = True
-    np.not_equal(crossed_row[1:], crossed_row[:-1], out=leading[1:])
-    over, crossed_row = over[leading], crossed_row[leading]
-    before = np.where(first[over], 1.0, slopes[over - 1])
-    back = (used[over] - room_a[crossed_row]) / np.maximum(before, 1e-300)
-    at[crossed_row] = np.where(first[over], 0.0, np.maximum(level[over] - back, 0.0))
+    over = (used > until[row] + _SAME).nonzero()[0][::-1]
+    crossed = np.full(len(room_a), -1, dtype=np.int64)
+    crossed[row[over]] = over  # the first event above the room of each row is written last
+    tight = (crossed >= 0).nonzero()[0]
+    event = crossed[tight]
+    back = (used[event] - until[tight]) / np.maximum(slope[event - 1], _TINY)
+    at[tight] = np.where(head[event], 0.0, np.maximum(level[event] - back, 0.0))
     return at
 
 
@@ -111,9 +108,8 @@ def _final_rows(entries: _Entries, at: Floats, starts: Floats, stops: Floats) ->
     of, slots = entries.row, entries.slot
     lowest = np.full(len(starts), np.inf)
     np.minimum.at(lowest, slots, at[of])
-    low, high = starts[slots], stops[slots]
-    own = np.clip(at[of], low, high)
-    stopped = np.clip(lowest[slots], low, high)
+    own = np.minimum(np.maximum(at, 0.0)[of], stops[slots])
+    stopped = np.maximum(lowest[slots], starts[slots])
     final = np.isfinite(at)
     final[of[stopped < own * (1.0 - _SAME) - _SAME]] = False
     return final
@@ -122,9 +118,9 @@ def _final_rows(entries: _Entries, at: Floats, starts: Floats, stops: Floats) ->
 def _freeze(filled: Filled, entries: _Entries, at: Floats, final: Bools, moving: Bools) -> None:
     """Stop every moving connector of the final rows at the lowest of their levels."""
     mine = final[entries.row] & moving[entries.slot]
-    stopped_rows, stopped = entries.row[mine], entries.slot[mine]
-    order = np.argsort(-at[stopped_rows], kind="stable")
-    stopped_rows, stopped = stopped_rows[order], stopped[order]
-    filled.level[stopped] = at[stopped_rows]
-    filled.row[stopped] = stopped_rows
-    moving[stopped] = False
+    row, slot = entries.row[mine], entries.slot[mine]
+    highest_first = (-at[row]).argsort(kind="stable")
+    row, slot = row[highest_first], slot[highest_first]
+    filled.level[slot] = at[row]  # the lowest is written last
+    filled.row[slot] = row
+    moving[slot] = False

@@ -20,7 +20,7 @@ import numpy as np
 from spc_allocator.booking import Booked
 from spc_allocator.inputs import Observed
 from spc_allocator.ledger import Room
-from spc_allocator.rows import Bools, Floats, Network
+from spc_allocator.rows import Bools, Floats, Network, some
 from spc_allocator.state import AllocatorState
 
 CURRENT_SAMPLE_MS: Final = 1500
@@ -52,7 +52,7 @@ def assess(net: Network, state: AllocatorState, obs: Observed, booked: Booked, n
         reaction_ms = net.devices.reaction_ms[net.begin[index] : net.end[index]].max(initial=0)
         since_ms = now_ms - int(state.guarded_at_ms[index])
         again = state.guarded_at_ms[index] > 0 and since_ms < reaction_ms and worst <= state.guarded_a[index] + GROWN_A
-        if not over.any() or again or not net.protected[index]:
+        if not some(over) or again or not net.protected[index]:
             continue
         state.guarded_at_ms[index], state.guarded_a[index] = now_ms, worst
         guard.collectors.append(index)

@@ -18,7 +18,7 @@ import numpy as np
 
 from busbar.units import MIN_CURRENT_A, NOMINAL_VOLTAGE_V
 from spc_allocator.inputs import ACTIVE, FREE, LOST, RESERVED, UNKNOWN, Observed
-from spc_allocator.rows import Bools, Floats, Network
+from spc_allocator.rows import Bools, Floats, Network, slots_of, some
 from spc_allocator.state import AllocatorState
 
 FLOWS_A: Final = 1.0
@@ -35,9 +35,9 @@ _PLAUSIBLE_V: Final = (180.0, 270.0)
 
 def adopt(net: Network, state: AllocatorState, obs: Observed, now_ms: int) -> None:
     """Connectors heard of for the first time since the start: what they do is what we last told them."""
-    if state.adopted.all():
+    if not some(~state.adopted):
         return
-    for slot in np.flatnonzero(~state.adopted & (obs.kind != LOST)).tolist():
+    for slot in slots_of(~state.adopted & (obs.kind != LOST)):
         state.adopted[slot] = True
         limit = obs.limit_a[slot]
         known = state.setpoint_a[slot] if state.changed_at_ms[slot] else net.devices.plan_a[slot]
@@ -63,7 +63,7 @@ def _adopt_admission(state: AllocatorState, slot: int, active: bool, now_ms: int
 def follow_sessions(state: AllocatorState, obs: Observed) -> None:
     """Forget vehicles that left."""
     left = state.present & ((obs.kind == FREE) | (obs.kind == RESERVED))
-    for slot in np.flatnonzero(left).tolist():
+    for slot in slots_of(left):
         state.forget_vehicle(slot)
         state.sessions[slot] = None
     if obs.sessions != state.sessions:

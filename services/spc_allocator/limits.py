@@ -27,7 +27,7 @@ from busbar.config.protection import CREDIT_RATIO
 from busbar.events import CollectorLimit
 from busbar.units import MIN_CURRENT_A, NOMINAL_VOLTAGE_V, Phase
 from spc_allocator.inputs import FREE, Observed
-from spc_allocator.rows import Bools, Floats, Ints, Network
+from spc_allocator.rows import Bools, Floats, Ints, Network, some
 from spc_allocator.state import BACKGROUND_WINDOW_S, FEATURES, AllocatorState
 
 _NET, _LOAD, _EXPORT, _Q, _MINUS_Q, _P, _MINUS_P, _VAR = 0, 3, 6, 9, 12, 15, 16, 17
@@ -83,7 +83,7 @@ def push_background(net: Network, state: AllocatorState, obs: Observed, raised_a
     np.abs(np.add.reduce(obs.background_var, axis=0), out=table[_VAR])
     if now_ms - state.now_ms > GAP_MS:
         state.covered_since_ms[:] = now_ms
-    if not obs.valid.all():
+    if some(~obs.valid):
         table[:, ~obs.valid] = -np.inf
         state.covered_since_ms[~obs.valid] = now_ms
     state.background_window.push(now_ms, table.ravel())
@@ -104,7 +104,7 @@ def limits(net: Network, state: AllocatorState, obs: Observed, imports: tuple[Co
     background = active - room
     power, var = table[_P], table[_VAR]
     blind = ~obs.valid | np.isneginf(table[_P])
-    if blind.any():
+    if some(blind):
         room = np.where(blind, limit - net.worst_a, room)
         background = np.where(blind, net.worst_a, background)
         power = np.where(blind, NOMINAL_VOLTAGE_V * np.add.reduce(net.worst_a, axis=0), power)
@@ -135,7 +135,7 @@ def _export(
     """Fuses through which more flows outward than they allow, with what the connectors below really draw."""
     outward = table[_EXPORT : _EXPORT + 3]
     suspects: Bools = (outward > active_a) & net.protected & obs.valid
-    if not suspects.any():
+    if not some(suspects):
         return ()
     excess = outward - net.below(state.current_a) - active_a
     return tuple(

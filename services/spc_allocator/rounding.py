@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from spc_allocator.ledger import Ledger, Room
-from spc_allocator.rows import EPS, Bools, Floats
+from spc_allocator.rows import EPS, Bools, Floats, some
 
 STEP_A: Final = 1.0
 
@@ -44,7 +44,7 @@ def gate_raises(
     inputs are too old)."""
     raising = wanted_a > setpoint_a + EPS
     waits: dict[int, int] = {}
-    if not raising.any():
+    if not some(raising):
         return waits
     free = room.ledger(room.room_a - room.sums(held_a))
     for slot in order:

@@ -36,6 +36,17 @@ EPS: Final = 1e-6
 """Amperes that are dust: far below any step, far above rounding errors of the sums."""
 
 
+def some(mask: Bools) -> bool:
+    """Whether any is true: `mask.any()` without its half dozen Python calls, which a cycle would make fifty times."""
+    return b"\x01" in mask.tobytes()
+
+
+def slots_of(mask: Bools) -> list[int]:
+    """Indexes of what is true."""
+    indexes: list[int] = mask.nonzero()[0].tolist()
+    return indexes
+
+
 @dataclass(frozen=True)
 class Rows:
     """Arrays by row: where the row stands, which channel it sums and over which slots."""

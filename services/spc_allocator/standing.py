@@ -10,7 +10,7 @@ import numpy as np
 from busbar.units import MIN_CURRENT_A
 from spc_allocator.inputs import FREE
 from spc_allocator.limits import reserves
-from spc_allocator.rows import EPS, Floats, Ints, Network
+from spc_allocator.rows import EPS, Floats, Ints, Network, slots_of, some
 
 
 def standing(net: Network, kind: Ints) -> Floats:
@@ -26,11 +26,11 @@ def _standing(net: Network, kinds: bytes) -> Floats:
     left = np.where(net.rated_a > 0.0, reserve, 0.0)
     left[:, ~net.protected] = np.inf
     setpoint = np.zeros(net.count)
-    for slot in np.flatnonzero(kind == FREE).tolist():
+    for slot in slots_of(kind == FREE):
         path, phases = np.array(net.path[slot]), np.flatnonzero(net.devices.wired[:, slot])
         need_a = max(MIN_CURRENT_A, float(net.devices.minimum_a[slot]))
         at = np.ix_(phases, path)
-        if (left[at] >= need_a - EPS).all():
+        if not some(left[at] < need_a - EPS):
             left[at] -= need_a
             setpoint[slot] = need_a
     setpoint.setflags(write=False)

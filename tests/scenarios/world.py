@@ -30,8 +30,8 @@ def site_of(
     collectors: Sequence[Mapping[str, Any]], connectors: Sequence[Mapping[str, Any]],
     options: Mapping[str, Any] | None = None,
 ) -> Site:  # fmt: skip
-    """A site from the short form of the ledgers: collectors as in a site file (a meter where nothing is said), connectors
-    `{id, collector, phases, max_a, weight}`, each its own charge point."""
+    """A site from the short form of the ledgers: collectors as in a site file (metered where nothing is said),
+    connectors `{id, collector, phases, max_a, weight}`, each its own charge point."""
     files, meters = [], []
     for collector in collectors:
         entry = {"phases": ["L1", "L2", "L3"], **collector}
