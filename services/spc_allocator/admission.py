@@ -188,13 +188,9 @@ class Admission:
         state.on[slot] = state.started[slot] = True
 
 
-def wake(state: AllocatorState, now_ms: int) -> list[int]:
-    """Move on those that drew nothing after a resume. Returns who was found not to wake."""
+def wake(state: AllocatorState, now_ms: int) -> None:
+    """Move on those that drew nothing after a resume: once again with 8 A, then it does not wake."""
     waited = state.on & (state.resumed_at_ms > 0) & (now_ms - state.resumed_at_ms >= WAKE_MS)
-    found: list[int] = []
     for slot in slots_of(waited & (state.wake_tries < 2)):
         state.wake_tries[slot] += 1
         state.resumed_at_ms[slot] = now_ms if state.wake_tries[slot] == 1 else 0
-        if state.wake_tries[slot] == 2:
-            found.append(slot)
-    return found

@@ -101,12 +101,12 @@ def decide(
     setpoint_a = _setpoints(cycle, state, now_ms)
     state.now_ms, state.snapshot = now_ms, snapshot.number
     ids, names = net.ids, net.site.collectors
-    woken = admission.wake(state, now_ms)
+    admission.wake(state, now_ms)
     return Decided(
         state, setpoint_a, cycle,
         guarded=tuple(names[index].id for index in alert.collectors),
         uncontrollable=tuple(ids[s] for s in slots_of(state.uncontrollable)),
-        does_not_wake=tuple(ids[slot] for slot in woken),
+        does_not_wake=tuple(ids[s] for s in slots_of(state.wake_tries >= 2)),
         export=tuple((names[index].id, words) for index, words in cycle.limits.export),
     )  # fmt: skip
 

@@ -1,0 +1,217 @@
+"""spc-allocator: each second, and at once on a guard snapshot, one decision on the newest snapshot, told to all."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from busbar.actor import Actor, Context
+from busbar.bus import BusError, NotConnectedError, Received
+from busbar.domain.limits import SETPOINT_LIFETIME_MS
+from busbar.events import ServiceState, Setpoint, Severity, SiteSnapshot
+from busbar.subjects import DECISION, FALLBACK, LIMIT, SETPOINT, SNAPSHOT
+from spc_allocator.core import Decided, decide
+from spc_allocator.decisions import decisions
+from spc_allocator.inputs import Inputs
+from spc_allocator.rows import Network
+from spc_allocator.standing_inputs import StandingInputs
+from spc_allocator.state import AllocatorState, StateError, dump, restore
+
+EPOCH: Final = "epoch"
+STATE: Final = "state"
+CHECKPOINT_S: Final = 60.0
+YOUNG_STATE_MS: Final = 15 * 60_000
+SILENCE_S: Final = 5.0
+
+
+class SpcAllocator(Actor):
+    """Keeps the newest of everything, decides, publishes. Option `check=1`: verify each filling by the certificate."""
+
+    service: ClassVar[str] = "spc-allocator"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.period_s = self.site.options.cycle_ms / 1000.0
+        self.net = Network(self.site)
+        self.standing = StandingInputs()
+        self.epoch = 0
+        self.seq = 0
+        self.allocation: AllocatorState | None = None
+        self._check = context.options.get("check", "") in {"1", "true", "yes"}
+        self._snapshot: Received[SiteSnapshot] | None = None
+        self._foreign = ""
+        self._catch_up_due = True
+        self._checkpoint_due_s = 0.0
+        self._utc_at_start_ms = 0
+        self._mono_at_start_s = 0.0
+        self._unable: frozenset[str] = frozenset()
+        self._asleep: frozenset[str] = frozenset()
+        self._exporting: dict[str, str] = {}
+
+    async def start(self) -> None:
+        self._utc_at_start_ms, self._mono_at_start_s = self.clock.utc_ms(), self.clock.mono_s()
+        self.epoch = await self._take_over()
+        self.allocation = await self._load_state()
+        self._checkpoint_due_s = self._mono_at_start_s + CHECKPOINT_S
+        self.bus.on_reconnect(self._reconnected)
+        await self.bus.subscribe(LIMIT, self.standing.on_limit)
+        await self.bus.subscribe(FALLBACK, self.standing.on_fallback)
+        await self.bus.subscribe(SNAPSHOT, self._on_snapshot)
+        await self._catch_up()
+
+    async def cycle(self) -> None:
+        if self._catch_up_due:
+            await self._catch_up()
+        now_s = self.clock.mono_s()
+        why_not = self._unusable(now_s)
+        if why_not:
+            self.state, self.detail = ServiceState.DEGRADED, why_not
+        else:
+            self.state, self.detail = ServiceState.RUNNING, ""
+            await self._decide(now_s)
+        if self._foreign:
+            await self.alarm(self.service, "foreign_snapshot", self._foreign, Severity.ERROR)
+        if now_s >= self._checkpoint_due_s:
+            self._checkpoint_due_s = now_s + CHECKPOINT_S
+            await self._save(STATE, self._checkpoint())
+
+    async def stop(self) -> None:
+        await self._save(STATE, self._checkpoint(windows=True))
+
+    # -- inputs
+
+    def _on_snapshot(self, received: Received[SiteSnapshot]) -> None:
+        if received.event.fingerprint != self.site.fingerprint:
+            self._foreign = (
+                f"the aggregator's snapshots are for site file {received.event.fingerprint}, this allocator runs "
+                f"{self.site.fingerprint}: restart the one that is behind"
+            )
+            return
+        self._snapshot = received
+        if received.event.guard:
+            self.wake()
+
+    def _reconnected(self) -> None:
+        self._catch_up_due = True
+
+    async def _catch_up(self) -> None:
+        """Read the standing limits and fallbacks; again where one arrived meanwhile: nobody knows which is newer."""
+        while True:
+            arrivals = self.standing.arrivals
+            try:
+                stored = [*await self.bus.last(LIMIT), *await self.bus.last(FALLBACK)]
+            except BusError as error:
+                await self.alarm(self.service, "limits_unread", f"standing limits cannot be read: {error}")
+                return
+            if arrivals == self.standing.arrivals:
+                break
+        self.standing.take_stored(stored)
+        self._catch_up_due = False
+        await self.alarm(self.service, "limits_unread", "standing limits are read", active=False)
+
+    def _unusable(self, now_s: float) -> str:
+        """Why nothing can be decided; empty where it can."""
+        received = self._snapshot
+        if received is None:
+            return "no snapshot since the start: is collector-aggregator running? Drivers hold, then fall back"
+        if received.life_left_ms(now_s, min(received.event.lifetime_ms, 1000.0 * SILENCE_S)) <= 0:
+            age_s = received.age_ms(now_s) / 1000.0
+            return f"newest snapshot is {age_s:.0f} s old: nothing is decided, drivers hold, then fall back"
+        return ""
+
+    # -- decisions
+
+    def now_ms(self) -> int:
+        """UTC of the start plus monotonic time: a step of the wall clock moves no setpoint (failure.md, Ages)."""
+        return self._utc_at_start_ms + round((self.clock.mono_s() - self._mono_at_start_s) * 1000.0)
+
+    async def _decide(self, now_s: float) -> None:
+        assert self._snapshot is not None  # noqa: S101 - _unusable has looked
+        assert self.allocation is not None  # noqa: S101 - start has set it
+        inputs = Inputs(
+            self.standing.limits(self.clock.utc_ms()), self.standing.fallbacks(now_s),
+            max(0, round(self._snapshot.age_ms(now_s))),
+        )  # fmt: skip
+        decided = decide(self.net, self.allocation, self._snapshot.event, inputs, self.now_ms(), check=self._check)
+        self.allocation = decided.state
+        try:
+            await self._tell(decided)
+        except NotConnectedError:
+            self.state, self.detail = ServiceState.DEGRADED, "no connection to the bus: nothing can be told"
+        await self._report(decided)
+
+    async def _tell(self, decided: Decided) -> None:
+        """Decreases first, then the rest, then why."""
+        self.seq += 1
+        published_at_ms = self.clock.utc_ms()
+        told, why = decided.setpoint_a.tolist(), list(decided.why().values())
+        lowered = decided.state.lowered_at_ms == decided.state.now_ms
+        for slot in (~lowered).argsort(kind="stable").tolist():
+            entity = self.net.entities[slot]
+            if entity.driver is not None:
+                setpoint = Setpoint(
+                    asset=entity.id, driver=entity.driver, epoch=self.epoch, seq=self.seq,
+                    published_at_ms=published_at_ms, lifetime_ms=SETPOINT_LIFETIME_MS, current_a=told[slot],
+                    reason=why[slot], snapshot=decided.state.snapshot,
+                )  # fmt: skip
+                await self.bus.publish(SETPOINT, setpoint, entity.driver, entity.id)
+        for decision in decisions(decided, self.epoch, published_at_ms):
+            await self.bus.publish(DECISION, decision, decision.collector)
+
+    async def _report(self, decided: Decided) -> None:
+        """Alarms for what a person should look at; each once, and over when it is over."""
+        unable, asleep = frozenset(decided.uncontrollable), frozenset(decided.does_not_wake)
+        exporting = dict(decided.export)
+        if unable == self._unable and asleep == self._asleep and exporting.keys() == self._exporting.keys():
+            return
+        for name in sorted(unable | self._unable):
+            text = f"{name} draws more than it is told or does not take a decrease: booked as it is, check the device"
+            await self.alarm(name, "uncontrollable", text, Severity.ERROR, active=name in unable)
+        for name in sorted(asleep | self._asleep):
+            text = f"the vehicle at {name} took no current after a pause: it is paused last from now on"
+            await self.alarm(name, "does_not_wake", text, active=name in asleep)
+        for name in sorted(exporting.keys() | self._exporting.keys()):
+            text = exporting.get(name, "export is within its limit")
+            await self.alarm(name, "export_excess", text, Severity.ERROR, active=name in exporting)
+        self._unable, self._asleep, self._exporting = unable, asleep, exporting
+
+    # -- what survives
+
+    async def _take_over(self) -> int:
+        """A new epoch, above every one before it (failure.md, The fence)."""
+        stored = self.context.store.read(EPOCH)
+        previous = int(stored) if stored and stored.strip().isdigit() else 0
+        epoch = max(previous + 1, self.clock.utc_ms())
+        await self._save(EPOCH, str(epoch).encode())
+        return epoch
+
+    async def _load_state(self) -> AllocatorState:
+        """The checkpoint if it is younger than 15 minutes, else nothing: the devices' read-back is adopted.
+
+        Either way each connector's limit in force is what it was last told."""
+        now_ms = self.now_ms()
+        data = self.context.store.read(STATE)
+        if data is not None:
+            try:
+                state = restore(data, self.net, now_ms)
+            except StateError as error:
+                await self.alarm(self.service, "state_unreadable", f"checkpoint not used: {error}")
+            else:
+                if 0 <= now_ms - state.now_ms < YOUNG_STATE_MS:
+                    state.adopted[:] = False
+                    return state
+        return AllocatorState.fresh(self.net, now_ms)
+
+    def _checkpoint(self, windows: bool = False) -> bytes | None:
+        return dump(self.allocation, self.net, windows=windows) if self.allocation else None
+
+    async def _save(self, name: str, data: bytes | None) -> None:
+        """Control needs no disk: where it is full there is an alarm and work goes on."""
+        if data is None:
+            return
+        try:
+            self.context.store.write(name, data)
+        except OSError as error:
+            text = f"{name} cannot be saved ({error.strerror or error}): free space on the controller's disk"
+            await self.alarm(self.service, "store_failed", text, Severity.ERROR)
+        else:
+            await self.alarm(self.service, "store_failed", "saving works again", active=False)
