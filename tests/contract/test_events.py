@@ -48,6 +48,17 @@ def test_a_golden_event_survives_a_round_trip(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVENTS)
+def test_an_event_of_trusted_values_is_the_validated_one(name: str) -> None:
+    checked = EVENTS[name].model_validate_json(golden(name))
+    fields = {field: getattr(checked, field) for field in EVENTS[name].model_fields}
+    trusted = EVENTS[name].trusted(**fields)
+    assert trusted == checked
+    assert trusted.model_dump_json() == checked.model_dump_json()
+    with pytest.raises(ValidationError):
+        setattr(trusted, next(iter(fields)), None)
+
+
+@pytest.mark.parametrize("name", EVENTS)
 def test_a_golden_event_and_what_we_write_obey_the_published_schema(name: str) -> None:
     validator = jsonschema.Draft202012Validator(schema(name))
     written = EVENTS[name].model_validate_json(golden(name)).model_dump_json()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import selectors
 import signal
@@ -29,6 +30,7 @@ from busbar.loops import (
     real_s,
     run_live,
     run_virtual,
+    sleep_until,
     speed_from_env,
 )
 
@@ -66,6 +68,39 @@ def test_timers_fire_by_time_then_by_order_and_cancelled_ones_never(timers: list
 
     expected = sorted((t, n) for n, (t, cancelled) in enumerate(timers) if not cancelled)
     assert run_virtual(main) == expected
+
+
+def test_sleep_until_ends_at_its_very_instant_and_leaves_no_timer_when_cancelled() -> None:
+    async def main(loop: VirtualLoop) -> tuple[float, int]:
+        await sleep_until(loop, 0.1 + 0.2)
+        at = loop.time()
+        task = asyncio.create_task(sleep_until(loop, 1e6))
+        await asyncio.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return at, sum(not timer.cancelled() for _, _, timer in loop._timers)
+
+    assert run_virtual(main) == (0.1 + 0.2, 0)
+
+
+def test_callbacks_keep_the_context_in_which_they_were_set() -> None:
+    name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="nobody")
+    seen: list[str] = []
+
+    async def worker(who: str) -> None:
+        name.set(who)
+        asyncio.get_running_loop().call_soon(lambda: seen.append(name.get()))
+        asyncio.get_running_loop().call_later(1, lambda: seen.append(name.get()))
+        await asyncio.sleep(2)
+        seen.append(name.get())
+
+    async def main(_loop: VirtualLoop) -> str:
+        await asyncio.gather(worker("a"), worker("b"))
+        return name.get()
+
+    assert run_virtual(main) == "nobody"
+    assert seen == ["a", "b"] * 3
 
 
 def test_thousands_of_cancelled_timers_are_not_kept() -> None:
