@@ -44,6 +44,8 @@ class Candidates:
     off_a: Floats
     """What each counts for when off."""
     plugged_at_ms: Ints
+    lost: Bools
+    """Does not answer: booked elsewhere, switched neither off nor on; once back it goes on where it was (FB-5)."""
 
 
 @dataclass(slots=True)
@@ -81,7 +83,7 @@ class Admission:
     def run(self) -> Admitted:
         state, who, room = self.state, self.who, self.room
         self.result = Admitted(order_of_need(state, who.plugged_at_ms))
-        for slot in slots_of(state.on & ~who.able):
+        for slot in slots_of(state.on & ~who.able & ~who.lost):
             self._switch_off(slot)
         used = self._used()
         if some(room.keep_a - used < -EPS) and some(state.on):

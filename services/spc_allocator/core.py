@@ -127,7 +127,7 @@ def _share(net: Network, state: AllocatorState, seen: _Seen, inputs: Inputs, *, 
     grid = _new_quarter(net, state, obs, fair_v, now_ms)
     may_start = bnd.may_raise | (state.setpoint_a >= minimum_a)
     low_a = np.maximum(minimum_a, stubborn_a)
-    who = Candidates(present & bnd.able, may_start, low_a, stubborn_a, obs.plugged_at_ms)
+    who = Candidates(present & bnd.able, may_start, low_a, stubborn_a, obs.plugged_at_ms, obs.kind == LOST)
     admitted = Admission(room, state, who, now_ms, grid).run()
     on, order, rate = state.on, admitted.order, net.devices.weight / fair_v
     if net.site.options.reserve_yields:
