@@ -1,105 +1,130 @@
 """What one measurement says about powers per phase, in the grid connection's frame. Pure.
 
 Rules (algorithms.md, Quantities): what is summed is active and reactive power per phase. Where a device gives less, it
-is derived, on the safe side:
+is derived:
 
 - P per phase: as measured; else the total, split like voltage x current; else voltage x current, unsigned, as
   consumption.
-- Q per phase: as measured; else what is left of the apparent power per phase, scaled to the total with its sign where
-  the total is known.
+- Q per phase: as measured; else what P leaves of the apparent power voltage x current, with the sign of the total (plus
+  where there is none); without currents the total in equal parts.
+
+A value counts only with good quality. A sample without usable powers or currents, or with one that is not finite, is
+no sample: the age of the one before grows (FC-7).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from busbar.events import Measurement
-from busbar.units import NOMINAL_VOLTAGE_V, Phase, PhaseVector
+from busbar.units import NOMINAL_VOLTAGE_V, Phase
 
-Numbers = Sequence[float | None]
+Three = tuple[float, float, float]
+Six = tuple[float, float, float, float, float, float]
+"""(P1, P2, P3, Q1, Q2, Q3) in W and var, root frame."""
+
+NO_POWER: Final[Six] = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+_LOW_V: Final = 0.5 * NOMINAL_VOLTAGE_V
+_HIGH_V: Final = 1.5 * NOMINAL_VOLTAGE_V
+"""Outside, a voltage is a dead phase or garbage: 230 V is used to turn watts into amperes."""
+
+_NAMES: Final = ("l1", "l2", "l3")
 
 
-@dataclass(frozen=True, slots=True)
-class Electrical:
-    """One instant of one entity, root frame; what it is not wired to is 0."""
+class Sample(NamedTuple):
+    """One instant of one entity, root frame; 0 on conductors it is not wired to."""
 
-    power_w: PhaseVector
-    reactive_var: PhaseVector
-    current_a: PhaseVector
-    voltage_v: PhaseVector
+    at_s: float
+    """Monotonic."""
+    powers: Six
+    current_a: Three
+    """RMS, never negative: as measured, else from powers and voltage."""
+    voltage_v: Three
 
 
 class Reader:
     """Reads the measurements of one entity; its names and phases are worked out once."""
 
+    __slots__ = ("_count", "_names", "_names_set", "_own_of", "_straight")
+
     def __init__(self, root_phases: Sequence[Phase]) -> None:
-        names = ("l1", "l2", "l3")[: len(root_phases)]
-        self._currents = tuple(f"current_{name}_a" for name in names)
-        self._voltages = tuple(f"voltage_{name}_v" for name in names)
-        self._powers = tuple(f"power_{name}_w" for name in names)
-        self._reactive = tuple(f"reactive_power_{name}_var" for name in names)
+        names = _NAMES[: len(root_phases)]
+        self._count = len(names)
+        self._names = (
+            *(f"voltage_{n}_v" for n in names),
+            *(f"current_{n}_a" for n in names),
+            *(f"power_{n}_w" for n in names),
+            *(f"reactive_power_{n}_var" for n in names),
+            "power_w",
+            "reactive_power_var",
+        )
+        self._names_set = frozenset(self._names)
         own_of = {int(root): own for own, root in enumerate(root_phases)}
         self._own_of = tuple(own_of.get(root, -1) for root in range(3))
+        self._straight = self._own_of == (0, 1, 2)
 
-    def read(self, event: Measurement) -> Electrical | None:
-        """Powers and currents, or None where neither powers nor currents are usable."""
-        currents = _numbers(event, self._currents)
-        volts = [v or NOMINAL_VOLTAGE_V for v in _numbers(event, self._voltages)]
-        powers = _known(_numbers(event, self._powers)) or _split(event.number("power_w"), currents, volts)
-        if powers is None:
+    def read(self, event: Measurement, at_s: float) -> Sample | None:
+        """None where nothing usable was measured."""
+        if not event.reachable:
             return None
-        reactive = _known(_numbers(event, self._reactive)) or _reactive(
-            event.number("reactive_power_var"), powers, currents, volts
-        )
-        amps = [
-            abs(i) if i is not None else math.hypot(p, q) / u
-            for i, p, q, u in zip(currents, powers, reactive, volts, strict=True)
-        ]
-        return Electrical(self._root(powers), self._root(reactive), self._root(amps), self._root(volts))
+        got: list[float | str | None] = list(map(event.points.get, self._names))
+        quality = event.quality
+        if quality and not self._names_set.isdisjoint(quality):
+            got = [None if name in quality else value for name, value in zip(self._names, got, strict=True)]
+        try:
+            return self._sample(got, at_s)  # type: ignore[arg-type]  # a text raises TypeError below
+        except TypeError:
+            return self._sample([None if isinstance(v, str) else v for v in got], at_s)
 
-    def _root(self, values: Sequence[float]) -> PhaseVector:
+    def _sample(self, got: list[float | None], at_s: float) -> Sample | None:
+        n = self._count
+        volts = [v if v is not None and _LOW_V < v < _HIGH_V else NOMINAL_VOLTAGE_V for v in got[:n]]
+        amps = _known(got[n : 2 * n])
+        apparent = [u * abs(i) for u, i in zip(volts, amps)] if amps is not None else None  # noqa: B905 - hot
+        p = _known(got[2 * n : 3 * n])
+        if p is None:
+            p = _active(got[-2], apparent, n)
+            if p is None:
+                return None
+        q = _known(got[3 * n : 4 * n])
+        if q is None:
+            q = _reactive(got[-1], p, apparent)
+        if amps is not None:
+            i = [abs(x) for x in amps]
+        else:
+            i = [math.hypot(x, y) / u for x, y, u in zip(p, q, volts, strict=True)]
+        if not math.isfinite(sum(p) + sum(q) + sum(i)):
+            return None
+        return self._rooted(at_s, p, q, i, volts)
+
+    def _rooted(self, at_s: float, p: list[float], q: list[float], i: list[float], u: list[float]) -> Sample:
+        if self._straight:
+            return Sample(at_s, (*p, *q), tuple(i), tuple(u))  # type: ignore[arg-type]  # three each
         a, b, c = self._own_of
-        return PhaseVector(values[a] if a >= 0 else 0.0, values[b] if b >= 0 else 0.0, values[c] if c >= 0 else 0.0)
+        if self._count < 3:
+            p, q, i, u = [*p, 0.0], [*q, 0.0], [*i, 0.0], [*u, NOMINAL_VOLTAGE_V]  # index -1: not wired
+        return Sample(at_s, (p[a], p[b], p[c], q[a], q[b], q[c]), (i[a], i[b], i[c]), (u[a], u[b], u[c]))
 
 
-def _numbers(event: Measurement, names: Sequence[str]) -> list[float | None]:
-    points, quality = event.points, event.quality
-    found: list[float | None] = []
-    for name in names:
-        value = points.get(name)
-        found.append(None if isinstance(value, str) or name in quality else value)
-    return found
-
-
-def _known(values: list[float | None]) -> list[float] | None:
+def _known(values: Sequence[float | None]) -> list[float] | None:
     """The values where all are known."""
-    found = [value for value in values if value is not None]
-    return found if len(found) == len(values) else None
+    return None if None in values else list(values)  # type: ignore[arg-type]  # no None inside
 
 
-def _split(total: float | None, currents: Numbers, volts: Sequence[float]) -> list[float] | None:
-    """Total power over the phases in the proportion of voltage x current; unsigned where there is no total."""
-    count = len(volts)
-    known = _known(list(currents))
-    if known is None:
+def _active(total: float | None, apparent: list[float] | None, count: int) -> list[float] | None:
+    if apparent is None:
         return None if total is None else [total / count] * count
-    apparent = [u * abs(i) for u, i in zip(volts, known, strict=True)]
-    whole = sum(apparent)
     if total is None:
         return apparent
-    if whole <= 0.0:
-        return [total / count] * count
-    return [total * part / whole for part in apparent]
+    whole = sum(apparent)
+    return [total * part / whole for part in apparent] if whole > 0.0 else [total / count] * count
 
 
-def _reactive(total: float | None, powers: Sequence[float], currents: Numbers, volts: Sequence[float]) -> list[float]:
-    left = [
-        math.sqrt(max(0.0, (u * i) ** 2 - p * p)) if i is not None else 0.0
-        for u, i, p in zip(volts, currents, powers, strict=True)
-    ]
-    if total is None:
-        return left
-    whole = sum(left)
-    return [total * q / whole for q in left] if whole > abs(total) else [math.copysign(q, total) for q in left]
+def _reactive(total: float | None, active: list[float], apparent: list[float] | None) -> list[float]:
+    if apparent is None:
+        return [(total or 0.0) / len(active)] * len(active)
+    left = [math.sqrt(max(0.0, s * s - p * p)) for s, p in zip(apparent, active, strict=True)]
+    return left if total is None or total >= 0.0 else [-q for q in left]

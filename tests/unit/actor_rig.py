@@ -36,6 +36,7 @@ class Rig:
         self.seen: list[tuple[float, tuple[str, ...], Event]] = []
         self.network.tap(self._tap)
         self._actor = actor
+        self.actor: Actor | None = None
         self._task: asyncio.Task[None] | None = None
         self._bus: MemoryBus | None = None
 
@@ -48,7 +49,8 @@ class Rig:
             site=self.site, bus=self._bus, clock=self.clock, instance="main", store=self.store,
             transports=_no_transport, log=logging.getLogger("test"),
         )  # fmt: skip
-        self._task = self.loop.create_task(Shell(self._actor(context)).run())
+        self.actor = self._actor(context)
+        self._task = self.loop.create_task(Shell(self.actor).run())
 
     async def kill(self) -> None:
         """As after `kill -9`."""

@@ -1,0 +1,326 @@
+"""One collector: what is measured, what of it is not allocated (background), and how far both can be trusted. Pure.
+
+**Metered**: background = its meter less what the connectors below may have drawn (`Track.drawn`), at an instant of the
+meter. Two instants are tried: the meter's sample at the *common instant* (the oldest of the newest samples of all live
+inputs) and its newest one. Both can only be too low where a connector has just moved, so per phase the larger counts:
+steps of vehicles never show up as load of others, and a rise that no connector can explain counts in the same cycle.
+
+**Virtual** (SPC-15): what hangs here, the backgrounds of the collectors below, and the stated worst case of what has no
+meter. A load without a meter is what the nearest metered collector above has left over, at most its own worst case; the
+worst case itself where that meter, or another part, is silent. Silent generation counts 0: nothing may rest on it.
+Connectors do not make a collector invalid: what a silent one may draw is booked by the allocator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from busbar.config.site import Collector, Entity, Site
+from busbar.domain.kinds import AssetKind
+from busbar.domain.limits import REACTION_TIME_S
+from busbar.units import NOMINAL_VOLTAGE_V, Phase
+from collector_aggregator.samples import NO_POWER, Sample, Six, Three
+from collector_aggregator.track import NEVER_MS, Track
+
+CONNECTORS: Final = (AssetKind.AC_CONNECTOR, AssetKind.DC_CONNECTOR)
+SUM_OF: Final = {
+    AssetKind.PV: "pv_w", AssetKind.AC_CONNECTOR: "ac_w", AssetKind.DC_CONNECTOR: "dc_w",
+    AssetKind.BATTERY: "bess_w", AssetKind.WIND: "wind_w", AssetKind.CHP: "chp_w",
+    AssetKind.HEAT_PUMP: "heat_w", AssetKind.E_BOILER: "heat_w", AssetKind.THERMAL_STORAGE: "heat_w",
+}  # fmt: skip
+"""Kinds with a sum of their own (SPC-16); what is left is UCL."""
+ALLOCATED: Final = ("ac_w", "dc_w")
+"""Sums that are no part of the background."""
+GENERATORS: Final = (AssetKind.PV, AssetKind.WIND, AssetKind.CHP)
+
+
+class Node:
+    """One collector with what hangs on it; built once, calculated each cycle."""
+
+    def __init__(self, collector: Collector, tracks: Sequence[Track], site: Site) -> None:
+        index = site.tree.index
+        below = site.tree.below(collector.id)
+        hanging = [t for t in tracks if t.entity.collector and index[t.entity.collector] in below]
+        assets = [t for t in hanging if t.entity.kind is not AssetKind.METER and t.entity.kind not in CONNECTORS]
+        lost = collector.file.on_lost_meter
+        self.collector = collector
+        self.timeout_ms = lost.timeout_s * 1000.0
+        self.meter = next((t for t in tracks if t.entity.id == collector.file.meter), None)
+        self.connectors = [t for t in hanging if t.entity.kind in CONNECTORS]
+        self.own = [t for t in hanging if t.entity.collector == collector.id and t.entity.kind is not AssetKind.METER]
+        self.own_assets = [t for t in assets if t.entity.collector == collector.id]
+        self.assets = assets
+        self.children: list[Node] = []
+        self.parent: Node | None = None
+        self.unmetered_load: Track | None = None
+        """The load without a meter in this metered collector's region: at most one (SPC-15)."""
+        self.unmetered = _worst_case(collector)
+        self.inputs: list[Track] = []
+        """What its measured power is made of: its meter, or every measured part down to the next meters."""
+        # calculated
+        self.measured: Six = NO_POWER
+        self.background: Six = NO_POWER
+        self.generation_w: Three = (0.0, 0.0, 0.0)
+        """Part of the background that is generation; never positive."""
+        self.assumed: Six = NO_POWER
+        """Part of both that nobody measures: worst cases. Not in what is reported."""
+        self.guessed = False
+        """A load without a meter stands in it with its worst case, because what it draws cannot be told."""
+        self.valid = False
+        self.age_ms = NEVER_MS
+        self.sums: dict[str, list[float]] = {}
+        """Active power by kind, SPC-16 (`SUM_OF`)."""
+        self.parts_known = False
+        """Nothing of a kind with a sum is silent below."""
+        self._left_over: Six | None = None
+
+    @property
+    def metered_above(self) -> Node | None:
+        """The nearest metered collector, itself included."""
+        node: Node | None = self
+        while node is not None and node.meter is None:
+            node = node.parent
+        return node
+
+    def voltage_v(self, phase: int) -> float:
+        """Measured at the nearest meter above, else 230 V."""
+        node = self.metered_above
+        newest = node.meter.newest if node is not None and node.meter is not None else None
+        return newest.voltage_v[phase] if newest is not None else NOMINAL_VOLTAGE_V
+
+    # -- metered
+
+    def calculate_metered(self, meter: Track, now_s: float) -> None:
+        self.age_ms = meter.age_ms(now_s)
+        self.valid = self.age_ms < self.timeout_ms
+        newest = meter.newest
+        if newest is None:
+            return
+        self.measured = newest.powers
+        common_s = newest.at_s
+        for track in self.connectors:
+            if track.live and track.newest is not None and track.newest.at_s < common_s:
+                common_s = track.newest.at_s
+        aligned = meter.at(common_s) or newest
+        background = self._less(aligned)
+        if aligned is not newest:
+            background = _larger(background, self._less(newest))
+        self.background = background
+        generation = [0.0, 0.0, 0.0]
+        for track in self.assets:
+            _give(generation, track.powers)
+        self._generates(generation)
+
+    def _generates(self, given_w: list[float]) -> None:
+        """What generators gave last; and whatever the background itself gives back is generation too."""
+        a, b, c = (min(0.0, given, net) for given, net in zip(given_w, self.background[:3], strict=True))
+        self.generation_w = (a, b, c)
+
+    def _less(self, meter: Sample) -> Six:
+        """The meter's sample less what connectors may have drawn then."""
+        at_s = meter.at_s
+        a, b, c, x, y, z = meter.powers
+        for track in self.connectors:
+            p = track.drawn(at_s)
+            if p is not NO_POWER:
+                a -= p[0]
+                b -= p[1]
+                c -= p[2]
+                x -= p[3]
+                y -= p[4]
+                z -= p[5]
+        return (a, b, c, x, y, z)
+
+    def leave_over(self, now_s: float) -> None:
+        """What the load without a meter draws: the background less all that is measured in this meter's region."""
+        self._left_over = None
+        load = self.unmetered_load
+        if load is None or not self.valid:
+            return
+        rest = list(self.background)
+        for known in self._region(now_s):
+            if known is None:
+                return
+            for i in range(6):
+                rest[i] -= known[i]
+        most = _rated(load.entity)
+        left = [min(max(0.0, rest[i]), most[i]) for i in range(3)]
+        turned = [min(max(-most[i], rest[3 + i]), most[i]) for i in range(3)]
+        self._left_over = (*left, *turned)  # type: ignore[assignment]  # three and three
+
+    def _region(self, now_s: float) -> Iterable[Six | None]:
+        """Every measured part below this meter and not below another; None: one is silent."""
+        waiting = [self]
+        while waiting:
+            node = waiting.pop()
+            for track in node.own_assets:
+                if track.entity.device is not None:
+                    yield track.powers if track.age_ms(now_s) < self.timeout_ms else None
+            for child in node.children:
+                if child.meter is None:
+                    waiting.append(child)
+                else:
+                    yield child.background if child.valid else None
+
+    # -- virtual
+
+    def calculate_virtual(self, now_s: float) -> None:
+        """After all metered collectors and after the children."""
+        sums = list(self.unmetered)
+        assumed = list(self.unmetered)
+        generation = [0.0, 0.0, 0.0]
+        age_ms, valid = 0, True
+        self.guessed = any(child.guessed for child in self.children)
+        for track in self.own_assets:
+            known, age = self._known(track, now_s)
+            if known is None:
+                known = _instead(track)
+                self.guessed = self.guessed or track.entity.kind not in GENERATORS
+                _add(assumed, known)
+            _add(sums, known)
+            _give(generation, known)
+            if track.entity.kind not in GENERATORS:
+                age_ms = max(age_ms, age)
+        for child in self.children:
+            _add(sums, child.background)
+            _give(generation, child.generation_w)
+            if child.meter is None:
+                _add(assumed, child.assumed)
+            age_ms, valid = max(age_ms, child.age_ms), valid and child.valid
+        self.background = _six(sums)
+        self._generates(generation)
+        self.assumed = _six(assumed)
+        self.age_ms, self.valid = age_ms, valid and age_ms < self.timeout_ms
+        measured = sums
+        for track in self.connectors:
+            _add(measured, track.powers)
+        self.measured = _six(measured)
+
+    def _known(self, track: Track, now_s: float) -> tuple[Six | None, int]:
+        """What an asset here draws, and how old that is; None where it is silent."""
+        if track.entity.device is not None:
+            age_ms = track.age_ms(now_s)
+            return (track.powers if age_ms < self.timeout_ms else None), age_ms
+        above = self.metered_above
+        if above is None:
+            return None, NEVER_MS
+        return above._left_over, above.age_ms
+
+    # -- sums
+
+    def add_up(self, now_s: float) -> None:
+        """Sums by kind; after the children. A silent asset counts 0, and then not all parts are known."""
+        self.sums, self.parts_known = {}, True
+        for child in self.children:
+            self.parts_known = self.parts_known and child.parts_known
+            for name, part in child.sums.items():
+                self._sum(name, part)
+        for track in self.own:
+            name = SUM_OF.get(track.entity.kind, "")
+            if not name:
+                continue
+            if track.age_ms(now_s) < self.timeout_ms:
+                self._sum(name, track.powers)
+            else:
+                self.parts_known = False
+
+    def _sum(self, name: str, part: Sequence[float]) -> None:
+        into = self.sums.get(name)
+        if into is None:
+            self.sums[name] = [part[0], part[1], part[2]]
+        else:
+            into[0] += part[0]
+            into[1] += part[1]
+            into[2] += part[2]
+
+    # -- for the guard
+
+    def flowing(self) -> Six:
+        """Newest measured powers, for the guard: own meter, else the newest of all parts."""
+        if self.meter is not None:
+            return self.meter.powers
+        sums = [0.0] * 6
+        for track in self.own:
+            _add(sums, track.powers)
+        for child in self.children:
+            _add(sums, child.flowing())
+        return _six(sums)
+
+
+def build(site: Site, tracks: Sequence[Track]) -> list[Node]:
+    """All collectors, depth first."""
+    nodes = [Node(collector, tracks, site) for collector in site.collectors]
+    for node, spec in zip(nodes, site.tree.nodes, strict=True):
+        if spec.parent is not None:
+            node.parent = nodes[spec.parent]
+            nodes[spec.parent].children.append(node)
+    for node in reversed(nodes):  # children come after their parents
+        if node.meter is not None:
+            node.inputs = [node.meter]
+        else:
+            node.inputs = [t for t in node.own if t.entity.device is not None]
+            node.inputs += [t for child in node.children for t in child.inputs]
+    for track in tracks:
+        if track.entity.kind is AssetKind.LOAD and track.entity.device is None and track.entity.collector:
+            metered = nodes[site.tree.index[track.entity.collector]].metered_above
+            if metered is not None:
+                metered.unmetered_load = track
+    return nodes
+
+
+def reaction_s(site: Site, entity: Entity) -> float:
+    """Declared by the device's package (FC-2)."""
+    device = site.devices.get(entity.device) if entity.device else None
+    facts = site.packages.get(device.package) if device else None
+    return facts.reaction_s if facts else REACTION_TIME_S
+
+
+def _instead(track: Track) -> Six:
+    """Of an asset that is silent: nothing of a generator, the worst case of a load."""
+    return NO_POWER if track.entity.kind in GENERATORS else _rated(track.entity)
+
+
+def _worst_case(collector: Collector) -> Six:
+    virtual = collector.file.virtual
+    return _on(collector.root_phases, virtual.unmetered_load_a if virtual else 0.0)
+
+
+def _rated(entity: Entity) -> Six:
+    return _on(entity.root_phases, entity.max_current_a)
+
+
+def _on(phases: Sequence[Phase], current_a: float) -> Six:
+    watts = current_a * NOMINAL_VOLTAGE_V
+    a, b, c = (watts if phase in phases else 0.0 for phase in Phase)
+    return (a, b, c, 0.0, 0.0, 0.0)
+
+
+def _larger(one: Six, other: Six) -> Six:
+    """Per phase the one with the larger active power; its reactive power goes with it."""
+    a, b, c, x, y, z = one
+    p, q, r, u, v, w = other
+    if p > a:
+        a, x = p, u
+    if q > b:
+        b, y = q, v
+    if r > c:
+        c, z = r, w
+    return (a, b, c, x, y, z)
+
+
+def _add(into: list[float], part: Six) -> None:
+    for i in range(6):
+        into[i] += part[i]
+
+
+def _give(into: list[float], powers: Sequence[float]) -> None:
+    """Add what is produced."""
+    for i in range(3):
+        if powers[i] < 0.0:
+            into[i] += powers[i]
+
+
+def _six(values: Sequence[float]) -> Six:
+    a, b, c, x, y, z = values
+    return (a, b, c, x, y, z)
