@@ -94,7 +94,7 @@ class Aggregator:
         self._calculate(now_s)
         self._guard.cycle(now_s)
         self._number += 1
-        return SiteSnapshot(
+        return SiteSnapshot.trusted(
             number=self._number,
             taken_at_ms=now_ms,
             published_at_ms=now_ms,

@@ -1,8 +1,13 @@
-"""The events made of what was calculated: snapshot (root frame) and collector states (own frames). Pure."""
+"""The events made of what was calculated: snapshot (root frame) and collector states (own frames). Pure.
+
+Made of our own values, so nothing is checked again (`Event.trusted`): every field is given here, also those with a
+default.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from busbar.config.site import Site
 from busbar.domain.quality import Quality
@@ -13,6 +18,8 @@ from collector_aggregator.nodes import ALLOCATED, Node
 from collector_aggregator.samples import Six, Three
 from collector_aggregator.track import NEVER_MS, Track
 
+_NO_SUMS: Final = {name: ZERO for name in Sums.model_fields if name != "ucl_w"}
+
 
 def lifetime_ms(site: Site) -> int:
     """Snapshots and states live for three cycles, at least 5 s."""
@@ -20,7 +27,7 @@ def lifetime_ms(site: Site) -> int:
 
 
 def collector_sample(node: Node) -> CollectorSample:
-    return CollectorSample(
+    return CollectorSample.trusted(
         collector=node.collector.id,
         valid=node.valid,
         age_ms=node.age_ms,
@@ -38,7 +45,7 @@ def connector_sample(track: Track, now_s: float, now_ms: int) -> ConnectorSample
         session = None
     age_ms = track.age_ms(now_s)
     limit_a, fallback_a, watchdog_s = track.read_back
-    return ConnectorSample(
+    return ConnectorSample.trusted(
         connector=track.entity.id,
         status=track.status,
         reachable=track.live,
@@ -59,7 +66,7 @@ def connector_sample(track: Track, now_s: float, now_ms: int) -> ConnectorSample
 
 def asset_sample(track: Track, now_s: float) -> AssetSample:
     age_ms = track.age_ms(now_s)
-    return AssetSample(
+    return AssetSample.trusted(
         asset=track.entity.id,
         kind=track.entity.kind,
         reachable=track.reachable_event and age_ms <= track.lifetime_ms,
@@ -81,7 +88,7 @@ def collector_state(node: Node, now_s: float, now_ms: int, life_ms: int) -> Coll
         collector.file.fixed_reserve_a, MIN_CURRENT_A * min(free, collector.file.dynamic_reserve_connectors)
     )
     a, b, c = (max(0.0, rated_a - reserve_a) for rated_a in collector.rated_a)
-    return CollectorState(
+    return CollectorState.trusted(
         collector=collector.id,
         measured_at_ms=max(0, now_ms - oldest_ms) if known else 0,
         lifetime_ms=life_ms,
@@ -125,8 +132,10 @@ def _sums(node: Node) -> Sums:
             for phase in range(3):
                 rest[phase] -= values[phase]
     known = node.valid and node.parts_known and not node.guessed
-    found = {name: to_own_frame(PhaseVector._make(values), own) for name, values in node.sums.items()}
-    return Sums(ucl_w=to_own_frame(PhaseVector._make(rest), own) if known else None, **found)
+    sums = dict(_NO_SUMS)
+    for name, values in node.sums.items():
+        sums[name] = to_own_frame(PhaseVector._make(values), own)
+    return Sums.trusted(ucl_w=to_own_frame(PhaseVector._make(rest), own) if known else None, **sums)
 
 
 def _minus(whole: Six, part: Six) -> Six:

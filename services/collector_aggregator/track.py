@@ -13,7 +13,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Final
+from math import isfinite
+from typing import Any, Final
 
 from busbar.config.site import Entity
 from busbar.domain.charging import Status
@@ -26,7 +27,9 @@ HISTORY_S: Final = 120.0
 NEVER_MS: Final = 10**9
 
 _STATUS: Final = {status.value: status for status in Status}
-_READ_BACK: Final = ("actual_limit_current_a", "fallback_current_a", "watchdog_timeout_s")
+_READ_BACK: Final = ((0, "actual_limit_current_a"), (1, "fallback_current_a"), (2, "watchdog_timeout_s"))
+_ABSENT: Final[Any] = object()
+"""Not among the points: the device was not asked for it this time."""
 
 
 class Track:
@@ -93,14 +96,18 @@ class Track:
 
     def _hear(self, event: Measurement) -> None:
         points, quality = event.points, event.quality
-        text = points.get("status")
-        if isinstance(text, str) and "status" not in quality:
-            self.status = _STATUS.get(text)
-        elif "status" in points:
-            self.status = None
-        for index, name in enumerate(_READ_BACK):
-            if name in points and quality.get(name) is not Quality.STALE:
-                self.read_back[index] = event.number(name)
+        text = points.get("status", _ABSENT)
+        if text is not _ABSENT:
+            self.status = _STATUS.get(text) if isinstance(text, str) and "status" not in quality else None
+        read_back = self.read_back
+        for index, name in _READ_BACK:
+            value = points.get(name, _ABSENT)
+            if value is _ABSENT:
+                continue
+            if name not in quality:
+                read_back[index] = value if isinstance(value, float | int) and isfinite(value) else None
+            elif quality[name] is not Quality.STALE:
+                read_back[index] = None
 
     def _keep(self, sample: Sample) -> None:
         times = self._at_s

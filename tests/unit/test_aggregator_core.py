@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -261,6 +262,8 @@ def test_what_a_device_said_of_itself_stays_known_while_it_cannot_be_reached() -
         ({"fallback_current_a": 9.0},  {"fallback_current_a": Quality.STALE},    6.0),
         ({"fallback_current_a": None}, {"fallback_current_a": Quality.NA},       None),
         ({"fallback_current_a": 9.0},  {"fallback_current_a": Quality.SUSPECT},  None),
+        ({"fallback_current_a": math.nan}, {},                                   None),
+        ({"fallback_current_a": "6"},  {},                                       None),
     ],
 )  # fmt: skip
 def test_a_read_back_is_verified_as_long_as_the_device_does_not_say_otherwise(

@@ -159,3 +159,21 @@ def test_whatever_a_device_says_a_sample_is_finite_and_its_currents_are_not_nega
         for phase in Phase:
             if phase not in phases:
                 assert (sample.powers[phase], sample.powers[3 + phase], sample.current_a[phase]) == (0.0, 0.0, 0.0)
+
+
+sane = st.floats(-1e5, 1e5)
+
+
+rest = [*names[9:], "power_w", "reactive_power_var"]
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(names[:9], sane), optional=dict.fromkeys(rest, sane)))
+def test_the_short_way_for_complete_meters_gives_what_the_long_way_gives(points: dict[str, float]) -> None:
+    short = Reader(STRAIGHT).read(event(points), 1.0)
+    turned = Reader((L2, L3, L1)).read(event(points), 1.0)  # rotated values go the long way
+    assert short is not None
+    assert turned is not None
+    p, q = turned.powers[:3], turned.powers[3:]
+    assert short.powers == (p[1], p[2], p[0], q[1], q[2], q[0])
+    for a, b in ((short.current_a, turned.current_a), (short.voltage_v, turned.voltage_v)):
+        assert a == (b[1], b[2], b[0])

@@ -107,6 +107,16 @@ def test_the_order_of_the_file_and_of_the_messages_changes_nothing(data: Any, sh
 
 
 @settings(max_examples=20, deadline=None)
+@given(worlds(), st.floats(0, 100))
+def test_what_is_published_is_complete_and_reads_back_as_it_was(world: World, age_s: float) -> None:
+    world.say_all(1.0)
+    for event in (world.snapshot(1.0 + age_s), *world.aggregator.states(1.0 + age_s, 1000)):
+        read = type(event).model_validate_json(event.model_dump_json())
+        assert read == event
+        assert set(event.__dict__) == set(type(event).model_fields)
+
+
+@settings(max_examples=20, deadline=None)
 @given(worlds())
 def test_the_same_messages_give_the_same_bytes(world: World) -> None:
     twin = World(world.site, world.draws)
