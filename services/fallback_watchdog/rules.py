@@ -3,6 +3,7 @@
 | rule | silent after | bound |
 |---|---|---|
 | meter of a collector (`on_lost_meter`) | its timeout | its action on all connectors below the collector |
+| meter of a collector that is only monitored, without `on_lost_meter` | 30 s | none: told; no fuse rests on it |
 | written rule (`fallback_rules`) | its timeout | its action on all connectors below its collector |
 | snapshots, allocator's heartbeat | `fallback_timeout_s` | the fallback plan's value of each connector |
 | heartbeat of a driver, the aggregator, the allocator | 3 s | none: told |
@@ -10,6 +11,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Final
 
 from busbar.config.plan import fallback_plan
@@ -28,6 +30,16 @@ AGGREGATOR: Final = "collector-aggregator"
 ALLOCATOR: Final = "spc-allocator"
 SELF: Final = "fallback-watchdog"
 
+_NEEDED: Final = {
+    phases: (
+        ("power_w",),
+        *(tuple(f"{quantity}_l{n}_{unit}" for n in range(1, phases + 1)) for quantity, unit in
+          (("power", "w"), ("current", "a"))),
+    )
+    for phases in (1, 2, 3)
+}  # fmt: skip
+"""Any one of these sets of points makes a meter's value usable, by its number of phases."""
+
 _METER_REMEDY: Final = "check the meter, its cable and its driver"
 _SERVICE_REMEDY: Final = "its supervisor starts it again; see its log"
 
@@ -43,14 +55,11 @@ def rules_of(site: Site) -> list[Rule]:
 
 
 def usable(event: Measurement, phases: int) -> bool:
-    """True where control can use it: powers or currents of every phase, or the total power, of good quality."""
-    if not event.reachable:
-        return False
-    if event.number("power_w") is not None:
-        return True
-    names = ("l1", "l2", "l3")[:phases]
-    return all(event.number(f"power_{n}_w") is not None for n in names) or all(
-        event.number(f"current_{n}_a") is not None for n in names
+    """True where control can use it: powers or currents of every phase, or the total power, finite and of good
+    quality."""
+    return event.reachable and any(
+        all((value := event.number(name)) is not None and isfinite(value) for name in names)
+        for names in _NEEDED[phases]
     )
 
 
@@ -60,6 +69,8 @@ def _of_collector(site: Site, collector: Collector) -> Rule | None:
     if meter is None:
         return None
     bounds = {"disable": 0.0, "minimum": lost.value_a}
+    if collector.file.monitored_only and "on_lost_meter" not in collector.file.model_fields_set:
+        bounds = {}  # a default must not bind the consumers of a fuse that nothing protects
     return Rule(
         id=meter, about=meter, words=_meter_words(site, meter), remedy=_METER_REMEDY, signs=(f"meter:{meter}",),
         timeout_s=lost.timeout_s, gap_s=_meter_gap_s(site, meter), assets=_below(site, collector.id),

@@ -85,7 +85,8 @@ class FallbackWatchdog(Actor):
 
     def _on_meter(self, received: Received[Measurement]) -> None:
         event = received.event
-        if usable(event, self._phases[event.asset]):
+        phases = self._phases.get(event.asset)  # None: a message that calls itself otherwise than its subject
+        if phases is not None and usable(event, phases):
             self._dog.hear(f"meter:{event.asset}", received.received_s - (received.transit_s or 0.0))
 
     def _on_snapshot(self, received: Received[SiteSnapshot]) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from busbar.domain.kinds import AssetKind
 from busbar.domain.quality import Quality
 from busbar.events import Measurement
+from busbar.units import Phase
+from collector_aggregator.samples import Reader
 from fallback_watchdog.core import Rule
 from fallback_watchdog.rules import rules_of, usable
 from unit.site_files import compiled, demo, entry
@@ -52,6 +57,15 @@ def test_a_collector_that_ignores_its_lost_meter_is_told_but_not_bound() -> None
     entry(data, "parking")["on_lost_meter"] = {"action": "ignore_lost_meter", "timeout_s": 20}
     found = rules(data)["parking-meter"]
     assert (found.max_current_a, found.timeout_s, found.assets) == (None, 20.0, ROW_A + ROW_B)
+
+
+def test_a_meter_that_protects_no_fuse_is_told_but_binds_only_where_the_site_file_says_so() -> None:
+    data = demo()
+    entry(data, "row-b")["monitored_only"] = True
+    found = rules(data)["row-b-meter"]
+    assert (found.max_current_a, found.signs) == (None, ("meter:row-b-meter",))
+    entry(data, "row-b")["on_lost_meter"] = {"action": "minimum"}
+    assert rules(data)["row-b-meter"].max_current_a == 6.0
 
 
 def written(trigger: str, **more: Any) -> Rule:
@@ -141,7 +155,28 @@ CURRENTS = {"current_l1_a": 1.0, "current_l2_a": 2.0, "current_l3_a": 3.0}
         (measurement(THREE | CURRENTS, {"power_l3_w": Quality.NA}),       3, True),
         (measurement(TOTAL | THREE, {"power_w": Quality.COMM_FAIL}),      3, True),
         (measurement(TOTAL).model_copy(update={"reachable": False}),      3, False),
+        (measurement({"power_w": math.nan}),                              3, False),
+        (measurement({"power_w": math.inf}),                              3, False),
+        (measurement(THREE | {"power_l1_w": math.nan}),                   3, False),
     ],
 )  # fmt: skip
 def test_a_meter_is_heard_by_values_that_control_may_use(event: Measurement, phases: int, counts: bool) -> None:
     assert usable(event, phases) is counts
+
+
+POINTS = [f"{q}_l{n}_{u}" for q, u in (("power", "w"), ("current", "a"), ("voltage", "v")) for n in (1, 2, 3)]
+VALUES = st.one_of(st.none(), st.floats(-1e6, 1e6), st.text(max_size=2))
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(st.sampled_from([*POINTS, "power_w"]), VALUES),
+    st.dictionaries(st.sampled_from([*POINTS, "power_w"]), st.sampled_from([Quality.SUSPECT, Quality.STALE])),
+    st.integers(1, 3),
+    st.booleans(),
+)
+def test_the_watchdog_hears_exactly_the_values_that_the_aggregator_can_use(
+    points: dict[str, float | str | None], quality: dict[str, Quality], phases: int, reachable: bool
+) -> None:
+    event = measurement({}).model_copy(update={"points": points, "quality": quality, "reachable": reachable})
+    assert usable(event, phases) == (Reader(tuple(Phase)[:phases]).read(event, 1.0) is not None)

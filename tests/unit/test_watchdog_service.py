@@ -120,6 +120,19 @@ def test_a_meter_that_only_says_that_it_cannot_be_reached_is_silent() -> None:
     assert active(rig, "grid-meter") == []
 
 
+def test_a_message_that_calls_itself_otherwise_than_its_subject_harms_nobody() -> None:
+    async def story(rig: Rig) -> None:
+        world = World(rig)
+        await world.live(10.0)
+        stranger = world._measured("grid-meter", rig.clock.utc_ms()).model_copy(update={"asset": "nobody"})
+        await rig.others.publish(TELEMETRY, stranger, "modbus-1", "grid-meter")
+        await world.live(20.0)
+
+    rig = play(SITE, FallbackWatchdog, story)  # raises what the watchdog raised
+    assert max(at for at, beat in rig.of(Heartbeat) if beat.service == "fallback-watchdog") >= 19.0
+    assert rig.of(Fallback) == []
+
+
 def test_without_snapshots_all_connectors_are_bound_to_the_fallback_plan() -> None:
     async def story(rig: Rig) -> None:
         world = World(rig)
