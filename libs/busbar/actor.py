@@ -101,7 +101,10 @@ class Actor(ABC):
             self._alarms[entity, code] = alarm
         else:
             del self._alarms[entity, code]
-        self.log.log(logging.WARNING if active else logging.INFO, "%s: %s", entity, text, extra={"code": code})
+        if active:
+            self.log.warning("%s: %s", entity, text, extra={"code": code})
+        else:
+            self.log.info("%s: over: %s", entity, text, extra={"code": code})
         with contextlib.suppress(NotConnectedError):
             await self.bus.publish(ALARM, alarm, entity)
 

@@ -86,7 +86,9 @@ class ConnectorUnit:
         raw = points.get("status_raw")
         if status is None and raw is not None and "status_raw" not in quality:
             self._problems["unknown_status"] = Problem(
-                f"the device reports status {raw!r}, which its package does not know", Severity.WARNING
+                f"the device reports status {raw!r}, which its package does not know: it is not given more current; "
+                "correct the package, or report it to who wrote it",
+                Severity.WARNING,
             )
         else:
             self._problems.pop("unknown_status", None)

@@ -25,6 +25,7 @@ from busbar.domain.quality import Quality
 from busbar.events import Measurement, Session
 from field_driver_modbus.connector import ConnectorUnit, wrong_device
 from field_driver_modbus.keeper import Problem
+from field_driver_modbus.plausible import Plausibility
 from field_driver_modbus.readings import GroupState, Readings, Reply
 from field_driver_modbus.schedule import (
     BACKOFF_CAP_S,
@@ -78,6 +79,7 @@ class Member:
         self.writable = False
         """It is known to be the device that its package describes."""
         self.problems: dict[str, Problem] = {}
+        self.plausibility = Plausibility()
 
     @property
     def dead(self) -> bool:
@@ -165,7 +167,7 @@ class DeviceLink:
         except (TransportError, DeviceRefusedError, PackageError, ValueError) as error:
             await self._transport.close()
             for member in self.members:
-                await self._failed(member, f"cannot reach the device: {error}", asked_s)
+                await self._failed(member, f"cannot be reached ({error})", asked_s)
             return False
         now_s = self._host.clock.mono_s()
         for member, plan in zip(self.members, self._plans, strict=True):
@@ -214,7 +216,7 @@ class DeviceLink:
         next_slot_s = asked_s + min(self._period_s, 1.0)
         member.not_before_s = max(self._host.clock.mono_s() + pause_s, next_slot_s)
         if member.failures == DEAD_AFTER:
-            member.problems["unreachable"] = Problem(f"{self.device.id} ({self.device.host}): {text}")
+            member.problems["unreachable"] = Problem(f"{self.device.id} {text}: check its power, network and address")
             await self._host.problems(member.entity.id, self._all_problems(member))
             await self.show_dead(member)
 
@@ -225,7 +227,16 @@ class DeviceLink:
     async def _broken(self, member: Member, error: Exception, asked_s: float) -> None:
         """The connection is not usable any more: whatever comes late on it must not be taken for an answer."""
         await self._transport.close()
-        await self._failed(member, f"no answer: {error}", asked_s)
+        unit, text = self._unit_of(member), f"does not answer ({error})"
+        for other in self.members:  # who shares the unit would not have been answered either
+            if other is not member and self._unit_of(other) == unit and not other.dead:
+                own_s = other.not_before_s
+                await self._failed(other, text, asked_s)
+                other.not_before_s = other.not_before_s if other.dead else own_s
+        await self._failed(member, text, asked_s)
+
+    def _unit_of(self, member: Member) -> int:
+        return self._plans[self.members.index(member)].unit
 
     # -- polling
 
@@ -238,7 +249,7 @@ class DeviceLink:
             await self._broken(member, error, asked_s)
             return
         except DeviceRefusedError as error:
-            await self._failed(member, f"no answer behind the gateway: {error}", asked_s)
+            await self._failed(member, f"is not reached by its gateway ({error})", asked_s)
             self._retry(number, member)
             return
         now_s = self._host.clock.mono_s()
@@ -301,13 +312,20 @@ class DeviceLink:
         if doubt is None:
             member.problems.pop("wrong_device", None)
         else:
-            member.problems["wrong_device"] = Problem(f"{doubt}; nothing is written to it")
+            member.problems["wrong_device"] = Problem(
+                f"{doubt}; nothing is written to it: correct its package, host or unit_id in the site file"
+            )
         return member.writable
 
     async def _publish(self, member: Member, asked_s: float, now_s: float, at_ms: int) -> None:
         readings = member.readings
         await self._host.measured(readings.measurement(at_ms, now_s))
         member.problems.pop("unreachable", None)
+        member.plausibility.judge(readings.quality)
+        if member.plausibility.problem is not None:
+            member.problems["implausible"] = member.plausibility.problem
+        else:
+            member.problems.pop("implausible", None)
         unit = member.unit
         if unit is not None:
             sessions = unit.polled(readings.points, readings.quality, asked_s, now_s, at_ms)

@@ -36,6 +36,9 @@ from field_driver_modbus.twice import QUIET_S, StartedTwiceError, Twins, boot_ke
 
 KEEP_PERIOD_S: Final = 10.0
 OLD_ALLOCATOR_S: Final = 5.0
+CLEAR_S: Final = 3.0
+"""A problem is over when it was away so long: garbage and a flickering link make one alarm, not fifty."""
+AT_ONCE: Final = ("unreachable",)
 _NONE: Final[dict[str, Problem]] = {}
 
 
@@ -57,6 +60,7 @@ class FieldDriverModbus(Actor):
         self._tasks: list[asyncio.Task[None]] = []
         self._homes: dict[str, tuple[DeviceLink, Member, ConnectorUnit]] = {}
         self._problems: dict[str, dict[str, Problem]] = {}
+        self._problem_seen_s: dict[tuple[str, str], float] = {}
         self._writes_from_s = 0.0
         self._older_s = 0.0
         self._kept_s = 0.0
@@ -228,14 +232,21 @@ class FieldDriverModbus(Actor):
 
     async def problems(self, entity: str, problems: dict[str, Problem]) -> None:
         known = self._problems.get(entity, _NONE)
-        if problems == known:
+        if not (problems or known):
             return
-        for code, problem in known.items():
-            if code not in problems:
-                await self.alarm(entity, code, problem.text, problem.severity, active=False)
+        now_s, still = self.clock.mono_s(), dict(problems)
         for code, problem in problems.items():
-            await self.alarm(entity, code, problem.text, problem.severity)
-        self._problems[entity] = dict(problems)
+            self._problem_seen_s[entity, code] = now_s
+            if code not in known:
+                await self.alarm(entity, code, problem.text, problem.severity)
+        for code, problem in known.items():
+            if code in problems:
+                still[code] = problem
+            elif code in AT_ONCE or now_s - self._problem_seen_s[entity, code] >= CLEAR_S:
+                await self.alarm(entity, code, problem.text, problem.severity, active=False)
+            else:
+                still[code] = problem
+        self._problems[entity] = still
 
     async def _send(self, subject: Subject, event: Event, *tokens: str) -> None:
         """Nothing is buffered for later: the next poll brings newer values."""

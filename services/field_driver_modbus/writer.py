@@ -285,7 +285,8 @@ class Writer:
         lasts = now_s - self._doubt_since_s >= ATTEMPTS_BEFORE_ALARM * self._within_s
         if lasts and not self._only_less(told_a):
             self._problems["setpoint_not_taken"] = Problem(
-                f"the device does not take its setpoint: {self._detail}; written again every {SLOW_RETRY_S:g} s"
+                f"the device does not take its setpoint: {self._detail}; written again every {SLOW_RETRY_S:g} s. "
+                "Check that it may be controlled by Modbus and that nothing else controls it"
             )
 
     def _not_taken(self, told_a: float, now_s: float) -> None:

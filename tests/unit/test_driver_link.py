@@ -206,6 +206,24 @@ def test_a_dead_device_is_tried_less_and_less_often_but_at_least_each_ten_second
     play(story, package())
 
 
+def test_a_silent_device_is_silent_for_all_its_connectors_at_once() -> None:
+    described = package().model_dump(mode="json", exclude_defaults=True, by_alias=True)
+    described["device"]["instances"] = {"max": 2, "stride": 100}
+    for point in described["points"].values():
+        point["scope"] = "instance"
+
+    async def story(stand: Stand) -> None:
+        for base in (100, 200):
+            stand.wire.box.registers |= {base + SETPOINT: 16, base + LIMIT: 16, base + FALLBACK: 6, base + TIMEOUT: 30}
+        await asyncio.sleep(4.0)
+        assert all(stand.desk.of(name)[-1].reachable for name in ("a1", "a2"))
+        stand.wire.answer = lambda unit, address, count: TransportError("no answer")
+        await asyncio.sleep(3.8)  # three polls of 1 s, whoever asks
+        assert [stand.desk.of(name)[-1].reachable for name in ("a1", "a2")] == [False, False]
+
+    play(story, DevicePackage.model_validate(described), "a1", "a2")
+
+
 def test_a_dead_unit_behind_one_connection_leaves_the_other_its_rhythm() -> None:
     def second_is_dead(unit: int, address: int, count: int) -> Exception | None:
         return TransportError("no answer") if unit == 2 else None

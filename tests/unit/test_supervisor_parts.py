@@ -22,6 +22,7 @@ from busbar.supervisor import (
     HostError,
     Plan,
     PortTakenError,
+    check_addresses,
     check_port,
     lock_data_dir,
 )
@@ -103,6 +104,22 @@ def test_a_taken_port_names_its_holder_and_the_option() -> None:
             check_port(port, "the page", "--page-port")
     check_port(port, "the page", "--page-port")
     assert port_holder(port) is None
+
+
+def test_taken_addresses_of_simulated_devices_are_all_named_with_their_holder_and_others_are_nobodys_fault() -> None:
+    with socket.create_server(("127.0.91.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        check_addresses(
+            {"free": ("127.0.91.2", port), "elsewhere": ("192.0.2.1", 502), "by-name": ("no-such-host", 1502)}
+        )
+        assert port_holder(port, "127.0.91.2") is None
+        with pytest.raises(PortTakenError) as refused:
+            check_addresses({"meter": ("127.0.91.1", port), "free": ("127.0.91.2", port)})
+    text = str(refused.value)
+    assert f"meter (127.0.91.1:{port}) is taken by" in text
+    assert f"(pid {os.getpid()})" in text
+    assert "free" not in text
+    assert "site file" in text
 
 
 def test_a_data_directory_has_one_supervisor_and_the_second_learns_the_pid_of_the_first(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def up(
 ) -> None:
     """Run a site: nats-server, the twin for simulated devices, every service, the page. Ctrl-C stops all."""
     from busbar.bus.provision import nats_server_path
-    from busbar.supervisor import HostError, Plan, check_port, lock_data_dir
+    from busbar.supervisor import HostError, Plan, check_addresses, check_port, lock_data_dir
 
     path = site_path(site)
     loaded = load(path)
@@ -51,6 +51,9 @@ def up(
         with lock_data_dir(data_dir):
             check_port(nats_port, "nats-server", "--nats-port")
             check_port(page_port, "the page", "--page-port")
+            if twin:
+                simulated = [device for device in loaded.devices.values() if device.simulated]
+                check_addresses({device.id: (device.host, device.port) for device in simulated})
             asyncio.run(_supervise(plan))
     except HostError as error:
         end(str(error), Exit.FAILED)

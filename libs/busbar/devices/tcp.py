@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -45,7 +47,7 @@ class TcpTransport:
             except TimeoutError as error:
                 raise TransportError(f"{self._where}: no connection within {self._timeout_s} s") from error
             except OSError as error:
-                raise TransportError(f"{self._where}: {error}") from error
+                raise TransportError(f"{self._where}: {_words(error)}") from error
 
     async def read(self, table: Table, unit: int, address: int, count: int) -> bytes:
         """See `Transport.read`."""
@@ -74,7 +76,7 @@ class TcpTransport:
             except TimeoutError as error:
                 raise TransportError(f"{self._where}: no answer within {self._timeout_s} s") from error
             except (OSError, asyncio.IncompleteReadError) as error:
-                raise TransportError(f"{self._where}: connection lost: {error}") from error
+                raise TransportError(f"{self._where}: connection lost: {_words(error)}") from error
             finally:
                 if not clean:
                     await self._hang_up()
@@ -102,3 +104,12 @@ class TcpTransport:
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(self._timeout_s):
                     await writer.wait_closed()
+
+
+def _words(error: OSError | asyncio.IncompleteReadError) -> str:
+    """What happened, for people: "Connection refused" instead of "[Errno 111] Connect call failed (...)"."""
+    if isinstance(error, asyncio.IncompleteReadError):
+        return "the device closed it"
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return str(error)
+    return os.strerror(error.errno)

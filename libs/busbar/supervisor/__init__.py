@@ -10,6 +10,7 @@ from busbar.supervisor.host import (
     AlreadyRunningError,
     HostError,
     PortTakenError,
+    check_addresses,
     check_port,
     lock_data_dir,
 )
@@ -17,5 +18,5 @@ from busbar.supervisor.supervisor import Plan, Supervisor
 
 __all__ = [
     "AlreadyRunningError", "Backoff", "Child", "ChildSpec", "Console", "HostError", "Plan", "PortTakenError",
-    "Supervisor", "check_port", "lock_data_dir",
+    "Supervisor", "check_addresses", "check_port", "lock_data_dir",
 ]  # fmt: skip

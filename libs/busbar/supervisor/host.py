@@ -8,7 +8,8 @@ import fcntl
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -39,16 +40,38 @@ def check_port(port: int, what: str, option: str, host: str = "127.0.0.1") -> No
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise HostError(f"port {port} for {what} cannot be used: {error.strerror}") from None
-            holder = port_holder(port)
+            holder = port_holder(port, host)
             by = f" by {holder}" if holder else ""
             raise PortTakenError(
                 f"port {port} for {what} is taken{by}: stop that, or choose another with {option}"
             ) from None
 
 
-def port_holder(port: int) -> str | None:
-    """`name (pid N)` of the process that listens on a TCP port; None where it may not be seen."""
-    wanted = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+def check_addresses(devices: Mapping[str, tuple[str, int]]) -> None:
+    """Simulated devices by id: raises PortTakenError where somebody else plays them already, or the drivers would
+    command that one's devices. Whatever else may be wrong with an address is for the twin to say."""
+    taken, holders = [], set[str]()
+    for name, (host, port) in devices.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    taken.append(f"{name} ({host}:{port})")
+                    holders.add(port_holder(port, host) or "")
+    if taken:
+        by = " and ".join(sorted(holders - {""}))
+        raise PortTakenError(
+            f"the address of simulated device{'s' if len(taken) > 1 else ''} {', '.join(taken)} is taken"
+            f"{f' by {by}' if by else ''}: stop that (another `busbar up` or `busbar twin`?), or choose another host "
+            "or port in the site file"
+        )
+
+
+def port_holder(port: int, host: str = "127.0.0.1") -> str | None:
+    """`name (pid N)` of the process that listens on a TCP port of the host; None where it may not be seen."""
+    wanted = {f"socket:[{inode}]" for inode in _listening_inodes(port, host)}
     for process in sorted(Path("/proc").glob("[0-9]*")):
         with contextlib.suppress(OSError):
             for entry in (process / "fd").iterdir():
@@ -57,13 +80,20 @@ def port_holder(port: int) -> str | None:
     return None
 
 
-def _listening_inodes(port: int) -> Iterator[str]:
+def _listening_inodes(port: int, host: str) -> Iterator[str]:
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         with contextlib.suppress(OSError):
             for line in table.read_text().splitlines()[1:]:
                 fields = line.split()
-                if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                address, _, number = fields[1].rpartition(":")
+                if fields[3] == _LISTEN and int(number, 16) == port and _listens_for(address, host):
                     yield fields[9]
+
+
+def _listens_for(address: str, host: str) -> bool:
+    """`address` as /proc has it: hex in the machine's order; longer ones (IPv6) and the wildcard are for everybody."""
+    own = host if host[:1].isdigit() else "127.0.0.1"
+    return len(address) > 8 or address in ("00000000", f"{int.from_bytes(socket.inet_aton(own), sys.byteorder):08X}")
 
 
 @contextlib.contextmanager
