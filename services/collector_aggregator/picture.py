@@ -7,18 +7,20 @@ default.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 from busbar.config.site import Site
+from busbar.domain.charging import Status
 from busbar.domain.quality import Quality
 from busbar.domain.topology import to_own_frame
 from busbar.events import AssetSample, CollectorSample, CollectorState, ConnectorSample, Sums
-from busbar.units import MIN_CURRENT_A, ZERO, PhaseVector
+from busbar.units import MIN_CURRENT_A, ZERO, Phase, PhaseVector
 from collector_aggregator.nodes import ALLOCATED, Node
 from collector_aggregator.samples import Six, Three
 from collector_aggregator.track import NEVER_MS, Track
 
-_NO_SUMS: Final = {name: ZERO for name in Sums.model_fields if name != "ucl_w"}
+_NO_SUMS: Final[dict[str, PhaseVector | None]] = {name: field.default for name, field in Sums.model_fields.items()}
 
 
 def lifetime_ms(site: Site) -> int:
@@ -80,67 +82,87 @@ def collector_state(node: Node, now_s: float, now_ms: int, life_ms: int) -> Coll
     """What is measured or calculated from measurements; worst cases that are only assumed are left out."""
     collector = node.collector
     own = collector.root_phases
-    oldest_ms = max((t.age_ms(now_s) for t in node.inputs), default=0)
+    oldest_ms, fresh = _oldest(node, now_s)
     known = oldest_ms < NEVER_MS
     seen = _minus(node.measured, node.assumed) if node.meter is None else node.measured
-    free = sum(1 for t in node.connectors if t.live and t.status is not None and t.status.free)
+    free = 0
+    for track in node.connectors:
+        if track.status is Status.AVAILABLE and track.live:
+            free += 1
     reserve_a = max(
         collector.file.fixed_reserve_a, MIN_CURRENT_A * min(free, collector.file.dynamic_reserve_connectors)
     )
-    a, b, c = (max(0.0, rated_a - reserve_a) for rated_a in collector.rated_a)
+    a, b, c = collector.rated_a
     return CollectorState.trusted(
         collector=collector.id,
         measured_at_ms=max(0, now_ms - oldest_ms) if known else 0,
         lifetime_ms=life_ms,
         virtual=node.meter is None,
-        quality=_quality(node, now_s),
-        current_a=to_own_frame(_signed_current(node, seen), own) if known else None,
-        power_w=to_own_frame(_active(seen), own) if known else None,
-        reactive_power_var=to_own_frame(_reactive(seen), own) if known else None,
+        quality=_quality(node.valid, fresh),
+        current_a=_own(_signed_current(node, seen), own) if known else None,
+        power_w=_own(seen, own) if known else None,
+        reactive_power_var=_own(seen[3:], own) if known else None,
         sums=_sums(node),
         free_connectors=free,
         reserve_a=reserve_a,
-        limit_a=PhaseVector(a, b, c),
+        limit_a=PhaseVector(max(0.0, a - reserve_a), max(0.0, b - reserve_a), max(0.0, c - reserve_a)),
     )
 
 
-def _quality(node: Node, now_s: float) -> Quality:
+def _oldest(node: Node, now_s: float) -> tuple[int, bool]:
+    """Age of the oldest input, and whether every one is younger than three of its polls."""
+    oldest_ms, fresh = 0, True
+    for track in node.inputs:
+        age_ms = track.age_ms(now_s)
+        oldest_ms = max(oldest_ms, age_ms)
+        fresh = fresh and age_ms <= track.lifetime_ms
+    return oldest_ms, fresh
+
+
+def _quality(valid: bool, fresh: bool) -> Quality:
     """FC-7: stale when an input is older than three of its polls, invalid at the fallback timeout."""
-    if not node.valid:
+    if not valid:
         return Quality.COMM_FAIL
-    fresh = all(t.age_ms(now_s) <= t.lifetime_ms for t in node.inputs)
     return Quality.GOOD if fresh else Quality.STALE
 
 
-def _signed_current(node: Node, seen: Six) -> PhaseVector:
+def _own(values: Sequence[float], own: Sequence[Phase]) -> PhaseVector:
+    """Root frame to the collector's own; phases that it does not have are 0."""
+    if len(own) == 3:
+        a, b, c = own
+        return PhaseVector(values[a], values[b], values[c])
+    return to_own_frame(PhaseVector(values[0], values[1], values[2]), own)
+
+
+def _signed_current(node: Node, seen: Six) -> Three:
     """RMS, with the sign of the active power: the meter's own value, else of the powers."""
     newest = node.meter.newest if node.meter is not None else None
-    amps: Three | None = newest.current_a if newest is not None else None
-    out = []
-    for phase in range(3):
-        size = amps[phase] if amps else math.hypot(seen[phase], seen[3 + phase]) / node.voltage_v(phase)
-        out.append(-size if seen[phase] < 0.0 else size)
-    return PhaseVector._make(out)
+    if newest is not None:
+        a, b, c = newest.current_a
+    else:
+        a, b, c = (math.hypot(seen[i], seen[3 + i]) / node.voltage_v(i) for i in range(3))
+    return (-a if seen[0] < 0.0 else a, -b if seen[1] < 0.0 else b, -c if seen[2] < 0.0 else c)
 
 
 def _sums(node: Node) -> Sums:
     """SPC-16, own frame. UCL_SUM is None where a part of the difference is not known."""
     own = node.collector.root_phases
-    rest = [b - s for b, s in zip(node.background[:3], node.assumed[:3], strict=True)]
+    b, s = node.background, node.assumed
+    x, y, z = b[0] - s[0], b[1] - s[1], b[2] - s[2]
+    found = dict(_NO_SUMS)
     for name, values in node.sums.items():
+        found[name] = _own(values, own)
         if name not in ALLOCATED:
-            for phase in range(3):
-                rest[phase] -= values[phase]
-    known = node.valid and node.parts_known and not node.guessed
-    sums = dict(_NO_SUMS)
-    for name, values in node.sums.items():
-        sums[name] = to_own_frame(PhaseVector._make(values), own)
-    return Sums.trusted(ucl_w=to_own_frame(PhaseVector._make(rest), own) if known else None, **sums)
+            x, y, z = x - values[0], y - values[1], z - values[2]
+    if node.valid and node.parts_known and not node.guessed:
+        found["ucl_w"] = _own((x, y, z), own)
+    return Sums.trusted(**found)
 
 
 def _minus(whole: Six, part: Six) -> Six:
-    a, b, c, x, y, z = (w - p for w, p in zip(whole, part, strict=True))
-    return (a, b, c, x, y, z)
+    a, b, c, x, y, z = whole
+    p, q, r, u, v, w = part
+    return (a - p, b - q, c - r, x - u, y - v, z - w)
 
 
 def _active(powers: Six) -> PhaseVector:

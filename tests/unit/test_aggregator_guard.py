@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from busbar.domain.limits import REACTION_TIME_S
@@ -102,6 +102,7 @@ def test_a_new_excess_after_a_quiet_while_is_told_at_once() -> None:
     assert at(world, 6.0, 60.0, 0.0, 0.0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=200))
 def test_an_excess_is_always_told_at_its_first_sample_and_never_more_often_than_it_may(above: list[bool]) -> None:
     world = one_fuse()

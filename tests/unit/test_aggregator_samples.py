@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from busbar.domain.kinds import AssetKind
@@ -140,6 +140,7 @@ quantities = (("voltage", "v"), ("current", "a"), ("power", "w"), ("reactive_pow
 names = [f"{quantity}_l{i}_{unit}" for quantity, unit in quantities for i in (1, 2, 3)]
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from([*names, "power_w", "reactive_power_var"]), values),
     st.sampled_from([(L1, L2, L3), (L3, L1, L2), (L2,), (L3, L1)]),
@@ -167,6 +168,7 @@ sane = st.floats(-1e5, 1e5)
 rest = [*names[9:], "power_w", "reactive_power_var"]
 
 
+@settings(deadline=None)
 @given(st.fixed_dictionaries(dict.fromkeys(names[:9], sane), optional=dict.fromkeys(rest, sane)))
 def test_the_short_way_for_complete_meters_gives_what_the_long_way_gives(points: dict[str, float]) -> None:
     short = Reader(STRAIGHT).read(event(points), 1.0)
