@@ -111,6 +111,20 @@ def test_of_several_signs_every_or_any_must_come(every: bool, one: set[int], bou
     assert bool(bound_in(play(dog, 40, {"x": one}))) is bound
 
 
+def test_a_bound_of_several_signs_ends_when_all_of_them_are_steady_at_once() -> None:
+    dog = Watchdog([rule("r", "x", "y", timeout_s=10.0)], 0.0)
+    once_x, once_y, both = set(range(20, 27)), set(range(29, 36)), set(range(38, 61))  # first one after the other
+    found = play(dog, 60, {"x": once_x | both, "y": once_y | both})
+    assert bound_in(found) == list(range(10, 43))
+
+
+@pytest.mark.parametrize(("every", "silent_s"), [(True, 16.0), (False, 12.0)])
+def test_how_long_it_is_silent_is_that_of_the_sign_that_counts(every: bool, silent_s: float) -> None:
+    dog = Watchdog([rule("r", "x", "y", timeout_s=10.0, every=every)], 0.0)
+    commands = play(dog, 20, {"x": {4}, "y": {8}})[20]
+    assert [c.silent_s for c in commands if isinstance(c, Bind)] == [silent_s]
+
+
 def test_heartbeats_without_cycles_are_no_sign_of_life() -> None:
     dog = Watchdog([rule("r", "service:x", timeout_s=3.0)], 0.0)
     for now in range(1, 10):
