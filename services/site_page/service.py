@@ -26,6 +26,7 @@ from busbar.events import (
     SessionPhase,
     Setpoint,
     SetpointResult,
+    Severity,
 )
 from busbar.subjects import (
     ALARM,
@@ -39,12 +40,15 @@ from busbar.subjects import (
     TELEMETRY,
 )
 from site_page.core import History, LogLine, Newest, SiteView, site_view
+from site_page.doubles import Doubles
 from site_page.render import Renderer, changes
 from site_page.web import Live, application, event
 
 DEFAULT_ADDRESS = "127.0.0.1:8080"
 MAIN = "main"
 """Instance name of a service that runs once; not worth showing."""
+WATCH_THEMSELVES = ("field-driver-modbus", "spc-allocator")
+"""They command, so they look for doubles of their own and alarm."""
 
 
 class SitePage(Actor):
@@ -61,6 +65,7 @@ class SitePage(Actor):
         self._pieces: dict[str, Markup] = {}
         self._view: SiteView | None = None
         self._silent: set[str] = set()
+        self._doubles = Doubles()
         self._server: uvicorn.Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -91,6 +96,7 @@ class SitePage(Actor):
         if self._serving and self._serving.done():
             self._serving.result()  # a web server that ended ends the service, with its reason
         self._note_silence()
+        await self._note_doubles()
         self.history.add(self.clock.utc_ms(), self.newest, self.site, self.clock.mono_s())
         before = self._pieces
         self._refresh()
@@ -153,6 +159,11 @@ class SitePage(Actor):
                 self._silent.discard(name)
                 self._log("info", name, "back")
 
+    async def _note_doubles(self) -> None:
+        for name, twice in self._doubles.judged(self.clock.mono_s()):
+            text = f"{name} was started twice: stop one of them"
+            await self.alarm(name, "started_twice", text, Severity.ERROR, active=twice)
+
     def _log(self, level: str, who: str, text: str) -> None:
         self.newest.log.append(LogLine(self.clock.utc_ms(), level, who, text))
 
@@ -213,7 +224,9 @@ class SitePage(Actor):
         beat = received.event
         name = beat.service if beat.instance == MAIN else f"{beat.service} {beat.instance}"
         known = self.newest.beats.get(name)
-        if known and beat.cycles < known.event.cycles:
+        if beat.service not in WATCH_THEMSELVES:
+            self._doubles.heard(name, beat.boot, self.clock.mono_s())
+        if known and beat.cycles < known.event.cycles and not self._doubles.twice(name):
             self._log("warning", name, "restarted")
         self.newest.beats[name] = received
 
