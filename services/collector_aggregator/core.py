@@ -41,6 +41,8 @@ class Aggregator:
         meters = {c.file.meter for c in site.collectors if c.file.meter}
         self._site = site
         self._number = first
+        self._epoch = 0
+        """Highest seen in a setpoint."""
         self._tracks = {
             e.id: Track(e, e.id in meters or e.kind in CONNECTORS) for e in site.entities.values()
         }  # fmt: skip
@@ -72,7 +74,11 @@ class Aggregator:
         track.session = event
 
     def setpoint(self, event: Setpoint) -> None:
-        """What a connector may be following before its next sample shows it."""
+        """What a connector may be following before its next sample shows it; not that of an allocator that lost its
+        place: no driver obeys it (FB-4)."""
+        if event.epoch < self._epoch:
+            return
+        self._epoch = event.epoch
         track = self._tracks.get(event.asset)
         if track is not None and event.current_a is not None:
             track.ask(event.current_a)

@@ -37,7 +37,7 @@ class Track:
     `HISTORY_S`, then the older part goes."""
 
     __slots__ = (
-        "_asked_last_a", "_at_s", "_event", "_late", "_read_from", "_reader", "_samples", "asked_a", "before",
+        "_asked_last_a", "_at_s", "_event", "_late", "_read_from", "_reader", "_samples", "_told", "asked_a", "before",
         "entity", "kept", "live", "newest", "reachable_event", "read_back", "session", "status",
     )  # fmt: skip
 
@@ -57,6 +57,7 @@ class Track:
         self.live = False
         """In the last `prepare`: reached, and not silent."""
         self._asked_last_a = 0.0
+        self._told = False
         self._event: Measurement | None = None
         self._read_from: tuple[object, object] = (None, None)
         """Dictionaries that the newest sample was read from."""
@@ -119,7 +120,7 @@ class Track:
 
     def ask(self, current_a: float) -> None:
         """A setpoint was published: until the next sample the device may follow it, or one of those before."""
-        self._asked_last_a = current_a
+        self._asked_last_a, self._told = current_a, True
         self.asked_a = max(self.asked_a, current_a)
 
     # -- what is known
@@ -159,7 +160,9 @@ class Track:
 
     def _following(self, newest: Sample) -> Six:
         limit_a = self.read_back[0]
-        effective_a = max(self.asked_a, self.entity.max_current_a if limit_a is None else limit_a)
+        if limit_a is None:  # not shown: what it was told is booked for it, and where we know of nothing, anything is
+            limit_a = self.asked_a if self._told else self.entity.max_current_a
+        effective_a = max(self.asked_a, limit_a)
         powers, amps, volts = list(newest.powers), newest.current_a, newest.voltage_v
         for root in self.entity.root_phases:
             rise_a = effective_a - amps[root]

@@ -71,10 +71,10 @@ def world_of(story: Story) -> World:
     return World(site, draws | {"rest": on((0, 1, 2), [story.load_w] * 3)})
 
 
-def setpoint(world: World, connector: str, current_a: float) -> None:
+def setpoint(world: World, connector: str, current_a: float, epoch: int = 1) -> None:
     world.aggregator.setpoint(
         Setpoint(
-            asset=connector, driver="modbus-1", epoch=1, seq=1, published_at_ms=1, lifetime_ms=5000, snapshot=1,
+            asset=connector, driver="modbus-1", epoch=epoch, seq=1, published_at_ms=1, lifetime_ms=5000, snapshot=1,
             current_a=current_a, reason=Reason(code=ReasonCode.RAMP),
         )
     )  # fmt: skip
@@ -196,6 +196,38 @@ def test_a_step_between_a_setpoint_and_the_next_sample_is_the_connectors() -> No
     assert world.collectors(0.9)["grid"].background_w == pytest.approx((0.0, 0.0, 0.0))
 
 
+def test_what_an_allocator_asks_that_lost_its_place_explains_nothing() -> None:
+    world = World(site_of(small(100, 1)), {"c1": on((0, 1, 2), [6 * U] * 3)})
+    setpoint(world, "c1", 6.0, epoch=2)
+    world.say("c1", 0.0, actual_limit_current_a=6.0)
+    setpoint(world, "c1", 16.0, epoch=1)
+    world.draws["c1"] = on((0, 1, 2), [16 * U] * 3)
+    world.say("m", 0.8)
+    assert world.collectors(0.9)["grid"].background_w == pytest.approx((10 * U,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("told_a", "background_a"),
+    [
+        # the device does not show its limit; 16 A more flow before its next sample
+        (None, 0.0),
+        (8.0, 14.0),
+        (32.0, 0.0),
+    ],
+)
+def test_a_connector_that_does_not_show_its_limit_may_follow_what_it_was_told(
+    told_a: float | None, background_a: float
+) -> None:
+    world = World(site_of(small(100, 1)), {"c1": on((0, 1, 2), [6 * U] * 3)})
+    if told_a is not None:
+        setpoint(world, "c1", told_a)
+    world.say("c1", 0.0)
+    world.say("m", 0.0)
+    world.draws["c1"] = on((0, 1, 2), [22 * U] * 3)
+    world.say("m", 0.8)
+    assert world.collectors(0.9)["grid"].background_w == pytest.approx((background_a * U,) * 3)
+
+
 def test_a_silent_connector_holds_back_nothing_and_explains_no_rise() -> None:
     world = World(site_of(small(100, 1)), {"c1": on((0, 1, 2), [10 * U] * 3)})
     world.say("c1", 0.0, actual_limit_current_a=16.0)
@@ -226,3 +258,37 @@ def test_of_a_connector_that_stays_silent_no_more_is_taken_off_than_is_booked_fo
     world.say("m", silent_s)
     background = world.collectors(silent_s)["grid"].background_w
     assert background.l1 == pytest.approx((16.0 - taken_off_a) * U)
+
+
+def test_a_load_that_falls_is_seen_although_a_connector_is_silent() -> None:
+    data: Any = small(100, 1)
+    data["assets"].append({"kind": "load", "id": "rest", "collector": "grid", "max_current_a": 50})
+    world = World(site_of(data), {"c1": on((0, 1, 2), [10 * U] * 3), "rest": on((0, 1, 2), [20 * U] * 3)})
+    world.say("m", 0.0)
+    world.say("c1", 0.0)
+    world.draws["rest"] = on((0, 1, 2), [5 * U] * 3)
+    for second in range(1, 10):
+        world.say("m", float(second))
+    assert not world.connectors(9.0)["c1"].reachable
+    assert world.collectors(9.0)["grid"].background_w == pytest.approx((5 * U,) * 3)
+
+
+def test_a_setpoint_that_no_sample_has_confirmed_yet_still_explains_a_step() -> None:
+    world = World(site_of(small(100, 1)), {"c1": on((0, 1, 2), [6 * U] * 3)})
+    world.say("c1", 0.0, actual_limit_current_a=6.0)
+    world.say("m", 0.0)
+    setpoint(world, "c1", 7.0)
+    world.say("c1", 1.0, actual_limit_current_a=6.0)  # polled before the write arrived
+    world.draws["c1"] = on((0, 1, 2), [7 * U] * 3)
+    world.say("m", 1.8)
+    assert world.collectors(1.9)["grid"].background_w == pytest.approx((0.0, 0.0, 0.0))
+
+
+def test_a_lowered_setpoint_stops_explaining_once_a_sample_has_shown_the_lower_limit() -> None:
+    world = World(site_of(small(100, 1)), {"c1": on((0, 1, 2), [6 * U] * 3)})
+    setpoint(world, "c1", 16.0)
+    setpoint(world, "c1", 6.0)
+    world.say("c1", 1.0, actual_limit_current_a=6.0)
+    world.draws["c1"] = on((0, 1, 2), [9 * U] * 3)  # 3 A more than anybody allowed: not explained
+    world.say("m", 1.2)
+    assert world.collectors(1.3)["grid"].background_w == pytest.approx((3 * U,) * 3)
