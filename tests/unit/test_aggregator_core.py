@@ -231,6 +231,34 @@ def test_a_virtual_grid_connection_is_the_sum_of_the_meters_below_it() -> None:
     assert not world.collectors(40.0)["grid"].valid  # the car park's meter is silent
 
 
+def nested_world() -> World:
+    """A virtual collector above another virtual one and a metered one that gives up earlier."""
+    data = demo()
+    parking = entry(data, "parking")
+    del parking["meter"], parking["unmetered_load_a"]
+    parking["virtual"] = {"unmetered_load_a": 0}
+    entry(data, "row-b")["on_lost_meter"] = {"action": "disable", "timeout_s": 10}
+    parking["on_lost_meter"] = {"action": "disable", "timeout_s": 60}
+    world = World(site_of(data), {})
+    world.draws = {e.id: [0.0] * 6 for e in world.site.entities.values()}
+    return world
+
+
+def test_what_a_virtual_collector_assumes_is_not_reported_by_the_one_above_it_either() -> None:
+    world = nested_world()
+    world.say_all(1.0)
+    assert world.collectors(1.0)["parking"].background_w == pytest.approx((U,) * 3)  # 1 A stated of row A
+    assert states(world, 1.0)["parking"].power_w == pytest.approx((0.0,) * 3)
+    assert states(world, 1.0)["parking"].sums.ucl_w == pytest.approx((0.0,) * 3)
+
+
+@pytest.mark.parametrize(("age_s", "valid"), [(9.9, True), (10.0, False)])
+def test_a_virtual_collector_is_invalid_as_soon_as_one_below_it_is(age_s: float, valid: bool) -> None:
+    world = nested_world()
+    world.say_all(1.0)
+    assert world.collectors(1.0 + age_s)["parking"].valid is valid  # its own timeout would be 60 s
+
+
 # -- connectors
 
 
