@@ -130,7 +130,7 @@ class Admission:
             elif was_on or self._may_start(slot):
                 left.take(slot, self._more(slot))
                 if not was_on:
-                    self._switch_on(slot)
+                    self.state.on[slot] = True
             else:
                 self.result.budget.append(slot)
 
@@ -151,7 +151,7 @@ class Admission:
             lasted = self.grid or not state.started[slot] or self.now_ms - state.fits_since_ms[slot] >= FITS_MS
             if lasted and self._may_start(slot):
                 left.take(slot, self._more(slot))
-                self._switch_on(slot)
+                self.state.on[slot] = True
             else:
                 self.result.budget.append(slot)
 
@@ -176,18 +176,21 @@ class Admission:
 
     def _switch_off(self, slot: int) -> None:
         state = self.state
-        state.on[slot] = state.flowing[slot] = False
-        state.paused_at_ms[slot] = self.now_ms
+        state.on[slot] = False
         state.resumed_at_ms[slot] = 0
+        if state.setpoint_a[slot] > 0.0:  # else it was still waiting to be told
+            state.paused_at_ms[slot] = self.now_ms
         self.result.paused.append(slot)
 
-    def _switch_on(self, slot: int) -> None:
-        state = self.state
+
+def note_starts(state: AllocatorState, begun: Bools, now_ms: int) -> None:
+    """Connectors with a vehicle whose setpoint has left 0: counted in the budget; a resume is watched for waking."""
+    for slot in slots_of(begun):
         starts = state.starts_ms[:, slot]
-        starts[int(starts.argmin())] = self.now_ms
+        starts[int(starts.argmin())] = now_ms
         if state.started[slot]:
-            state.resumed_at_ms[slot] = self.now_ms
-        state.on[slot] = state.started[slot] = True
+            state.resumed_at_ms[slot] = now_ms
+        state.started[slot] = True
 
 
 def wake(state: AllocatorState, now_ms: int) -> None:

@@ -66,7 +66,8 @@ def book(net: Network, state: AllocatorState, obs: Observed, present: Bools, now
         effective = np.where(lost, np.maximum(state.effective_a, setpoint), effective)
     state.effective_a = effective
     stuck = late & present & (effective > setpoint + EPS)
-    stubborn = np.where(top > effective, top, np.where(stuck, effective, 0.0))
+    slack = np.where(late, 0.0, OBEYS_A)  # what is still coming down is not held against anybody
+    stubborn = np.where(top > effective + slack, top, np.where(stuck, effective, 0.0))
     _label(net, state, present, stuck, now_ms)
     return Booked(
         np.where(present, stubborn, 0.0), np.maximum(effective, top), _lost(net, state, now_ms) if some(lost) else top

@@ -39,16 +39,16 @@ _NOISE_A: Final = 0.3
 
 
 class Bound(IntEnum):
-    """In order of precedence where several are equal."""
+    """In order of precedence where several are equal: the ramp last, for until it is due it equals all of them."""
 
     GUARD = 0
     FALLBACK = 1
     STALE = 2
-    RAMP = 3
-    CAP = 4
+    DEVICE = 3
+    CABLE = 4
     VEHICLE = 5
-    CABLE = 6
-    DEVICE = 7
+    CAP = 6
+    RAMP = 7
 
 
 @dataclass(slots=True)

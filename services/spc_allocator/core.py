@@ -107,7 +107,7 @@ def decide(
         guarded=tuple(names[index].id for index in alert.collectors),
         uncontrollable=tuple(ids[s] for s in slots_of(state.uncontrollable)),
         does_not_wake=tuple(ids[s] for s in slots_of(state.wake_tries >= 2)),
-        export=tuple((names[index].id, words) for index, words in cycle.limits.export),
+        export=tuple({names[index].id: words for index, words in cycle.limits.export}.items()),
     )  # fmt: skip
 
 
@@ -224,7 +224,9 @@ def _setpoints(cycle: Cycle, state: AllocatorState, now_ms: int) -> Floats:
         state.anchor_ms[restart] = now_ms
         state.lowered_at_ms[lowered] = now_ms
         state.changed_at_ms[raised | lowered] = now_ms
-    state.flowing[told < MIN_CURRENT_A] = False
+    running = told >= MIN_CURRENT_A
+    admission.note_starts(state, cycle.present & running & ((before < MIN_CURRENT_A) | ~state.started), now_ms)
+    state.flowing &= running
     state.setpoint_a = told
     state.effective_a = np.maximum(state.effective_a, told)
     return told

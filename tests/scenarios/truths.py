@@ -1,0 +1,75 @@
+"""What must never be false (algorithms.md 1 to 4), judged from outside: by what was told, what vehicles really use and
+what hangs at each fuse; none of the allocator's sums."""
+
+from __future__ import annotations
+
+import math
+
+from scenarios.world import World
+
+DUST_A = 1e-4
+
+
+def reserve_a(world: World, collector: str) -> float:
+    """SPC-5, from the site file and who is there."""
+    file = world.site.collector(collector).file
+    inside = world.site.tree.below(collector)
+    free = sum(
+        1
+        for outlet in world.outlets.values()
+        if outlet.vehicle is None and not outlet.out and outlet.reachable
+        and world.site.tree.index[outlet.entity.collector or ""] in inside
+    )  # fmt: skip
+    return max(6.0 * min(file.dynamic_reserve_connectors, free), file.fixed_reserve_a)
+
+
+def broken_rows(world: World) -> list[str]:
+    """1. If every vehicle took what it is told: within rating minus reserve, or all that may be 0 is 0."""
+    wrong = []
+    for collector in world.site.collectors:
+        if collector.file.monitored_only:
+            continue
+        inside = world.site.tree.below(collector.id)
+        below = [o for o in world.outlets.values() if world.site.tree.index[o.entity.collector or ""] in inside]
+        active, reactive = world.flow_a(collector.id)
+        for outlet in below:
+            used = min(outlet.vehicle.phases, len(outlet.entity.root_phases)) if outlet.vehicle else 0
+            for phase in outlet.entity.root_phases[:used]:
+                active[phase] += world.told[outlet.entity.id] - outlet.current_a
+        limit = [r - reserve_a(world, collector.id) for r in collector.root_rated_a]
+        for phase in collector.root_phases:
+            over = active[phase] > 0 and math.hypot(active[phase], reactive[phase]) > max(limit[phase], 0.0) + DUST_A
+            users = [o for o in below if o.vehicle and phase in o.entity.root_phases[: o.vehicle.phases]]
+            if over and any(world.told[o.entity.id] > 0.0 for o in users):
+                wrong.append(f"{collector.id} {phase.name}: {active[phase]:.2f} A told, limit {limit[phase]:.2f} A")
+        limits = [v.import_limit_w for (_, c), v in world.limits.items() if c == collector.id]
+        power_w = 230.0 * sum(active)
+        told = any(world.told[o.entity.id] > 0.0 for o in below if o.vehicle)
+        wrong += [
+            f"{collector.id}: {power_w:.0f} W told, limit {limit_w:.0f} W"
+            for limit_w in [collector.file.power_limit_w, *limits]
+            if limit_w is not None and told and power_w > limit_w + 230.0 * DUST_A
+        ]
+    return wrong
+
+
+def broken_steps(world: World) -> list[str]:
+    """2. Every setpoint is 0, or at least 6 A and a whole step, and not above the connector's maximum."""
+    return [
+        f"{name}: {value}"
+        for name, value in world.told.items()
+        if value != 0.0
+        and not (value >= 6.0 and value == int(value) and value <= world.outlets[name].entity.max_current_a)
+    ]
+
+
+def broken_ramps(world: World, back_s: float = 59.5) -> list[str]:
+    """4. At most 1 A up in 60 s once above 6 A."""
+    now_s, told = world.history[-1]
+    since = [(at_s, before) for at_s, before in world.history if at_s >= now_s - back_s]
+    return [
+        f"{name}: {before[name]} A at {at_s:g} s, {value} A at {now_s:g} s"
+        for at_s, before in since
+        for name, value in told.items()
+        if before[name] >= 6.0 and value > before[name] + 1.0 + DUST_A
+    ]
