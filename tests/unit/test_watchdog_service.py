@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+from busbar.bus.faults import SeededFaults
 from busbar.config.site import Site
 from busbar.domain.kinds import AssetKind
 from busbar.events import Alarm, Fallback, Heartbeat, Measurement, ServiceState, Severity, SiteSnapshot
@@ -131,6 +132,20 @@ def test_a_message_that_calls_itself_otherwise_than_its_subject_harms_nobody() -
     rig = play(SITE, FallbackWatchdog, story)  # raises what the watchdog raised
     assert max(at for at, beat in rig.of(Heartbeat) if beat.service == "fallback-watchdog") >= 19.0
     assert rig.of(Fallback) == []
+
+
+def test_silence_is_measured_from_when_a_value_was_sent_not_from_when_it_came() -> None:
+    async def story(rig: Rig) -> None:
+        rig.network.faults = SeededFaults(seed=1, min_delay_s=8.0, nouns=("telemetry", "snapshot"))
+        world = World(rig)
+        await world.live(10.5)
+        world.silent |= {"parking-meter", "snapshot"}
+        await world.live(50.0)
+
+    rig = play(SITE, FallbackWatchdog, story)
+    for rule in ("parking-meter", "snapshots"):
+        assert 40.0 <= active(rig, rule)[0] <= 41.5
+    assert active(rig, "grid-meter") == []
 
 
 def test_without_snapshots_all_connectors_are_bound_to_the_fallback_plan() -> None:
