@@ -182,7 +182,10 @@ class FieldDriverModbus(Actor):
         self.state = ServiceState.DEGRADED if dead else ServiceState.RUNNING
         self.detail = f"no answer from {', '.join(dead)}: check power and network" if dead else ""
         older = now_s - self._older_s < OLD_ALLOCATOR_S
-        text = "setpoints of an allocator that has lost its place arrive; they are not obeyed"
+        text = (
+            "setpoints of an allocator that has lost its place arrive and are not obeyed: stop it; if it is the only "
+            "one left, restart it"
+        )
         await self.alarm(self._driver, "old_allocator", text, active=older)
         if now_s - self._kept_s >= KEEP_PERIOD_S:
             self._keep(now_s)
