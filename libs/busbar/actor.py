@@ -87,10 +87,11 @@ class Actor(ABC):
     async def alarm(
         self, entity: str, code: str, text: str, severity: Severity = Severity.WARNING, active: bool = True
     ) -> None:
-        """Raise an alarm once, or clear it (`active=False`); repeating either changes nothing."""
+        """Raise an alarm once, or clear it (`active=False`, by default with its own text); repeating changes nothing."""
         known = self._alarms.get((entity, code))
         if active == (known is not None):
             return
+        text = text or (known.text if known else "")
         now = self.clock.utc_ms()
         raised = known.raised_at_ms if known else now
         alarm = Alarm(

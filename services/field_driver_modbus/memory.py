@@ -78,7 +78,7 @@ class DriverMemory:
         try:
             self._store.write(name, data)
         except OSError as error:
-            self.trouble = f"{name} cannot be written: {error}"
+            self.trouble = f"{name} cannot be written ({error.strerror}): free space on the controller's disk"
             return
         self._written[name] = data
         self.trouble = ""

@@ -154,3 +154,17 @@ def test_while_the_bus_is_away_it_goes_on_cycling(site: Site) -> None:
         return len(actor.cycled_s)
 
     assert run_virtual(main) >= 10
+
+
+def test_an_alarm_is_told_once_and_its_end_says_what_is_over(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        network = MemoryNetwork(site.id, VirtualClock(loop, 0))
+        _, actor = shell(site, network)
+        for _ in range(3):
+            await actor.alarm("a1", "store", "the disk is full: make room")
+        for _ in range(3):
+            await actor.alarm("a1", "store", "", active=False)
+
+    with caplog.at_level(logging.INFO):
+        run_virtual(main, 1.0)
+    assert caplog.messages == ["a1: the disk is full: make room", "a1: over: the disk is full: make room"]
