@@ -87,7 +87,7 @@ class Actor(ABC):
     async def alarm(
         self, entity: str, code: str, text: str, severity: Severity = Severity.WARNING, active: bool = True
     ) -> None:
-        """Raise an alarm once, or clear it (`active=False`, by default with its own text); repeating changes nothing."""
+        """Raise an alarm once, or clear it (`active=False`, by default with its own text); repeating does nothing."""
         known = self._alarms.get((entity, code))
         if active == (known is not None):
             return
