@@ -1,8 +1,9 @@
 """The guard path: a raw measurement above a fuse is answered at once (algorithms.md, Guard).
 
-On a guard snapshot the connectors below the fuse go down towards their minimum in proportion; who must be paused is
-admission's business, by rank, in the same pass. **Once per excess**: not again for the same fuse within the devices'
-reaction time, or the cut cascades to 0; except that the excess has grown by more than 1 A since.
+On a guard snapshot the connectors below the fuse go down towards their minimum in proportion. Where not even the
+minima fit, admission pauses by rank in the same pass, and the rest is shared as ever. **Once per excess**: not again
+for the same fuse within the devices' reaction time, or the cut cascades to 0; except that the excess has grown by more
+than 1 A since.
 
 The background of that moment is the raw measurement less what the connectors below draw by their newest samples; of a
 connector whose sample is older than 1.5 s, less what is booked for it, because the rise may be its own. It goes into
@@ -71,9 +72,9 @@ def cut(guard: Guard, room: Room, setpoint_a: Floats, low_a: Floats, on: Bools) 
     left = room.room_a - room.sums(np.where(on, low_a, 0.0))
     span = room.sums(above)
     for row in range(rows.fuses):
-        if int(rows.collector[row]) not in guard.collectors or span[row] <= left[row]:
+        if int(rows.collector[row]) not in guard.collectors or not 0.0 <= left[row] < span[row]:
             continue
-        part = min(max(float(left[row] / span[row]), 0.0), 1.0) if span[row] > 0.0 else 0.0
+        part = float(left[row] / span[row])
         for slot in range(int(rows.begin[row]), int(rows.end[row])):
             value = float(low_a[slot] + part * above[slot])
             if load[rows.channel[row], slot] > 0.0 and on[slot] and value < bound[slot]:

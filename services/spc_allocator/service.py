@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 from busbar.actor import Actor, Context
 from busbar.bus import BusError, NotConnectedError, Received
 from busbar.domain.limits import SETPOINT_LIFETIME_MS
-from busbar.events import ServiceState, Setpoint, Severity, SiteSnapshot
+from busbar.events import Decision, ServiceState, Setpoint, Severity, SiteSnapshot
 from busbar.subjects import DECISION, FALLBACK, LIMIT, SETPOINT, SNAPSHOT
 from spc_allocator.core import Decided, decide
 from spc_allocator.decisions import decisions
@@ -39,6 +39,8 @@ class SpcAllocator(Actor):
         self._check = context.options.get("check", "") in {"1", "true", "yes"}
         self._snapshot: Received[SiteSnapshot] | None = None
         self._foreign = ""
+        self._rival_epoch = 0
+        self._rival_heard_s = 0.0
         self._catch_up_due = True
         self._checkpoint_due_s = 0.0
         self._utc_at_start_ms = 0
@@ -56,13 +58,14 @@ class SpcAllocator(Actor):
         await self.bus.subscribe(LIMIT, self.standing.on_limit)
         await self.bus.subscribe(FALLBACK, self.standing.on_fallback)
         await self.bus.subscribe(SNAPSHOT, self._on_snapshot)
+        await self.bus.subscribe(DECISION, self._on_decision)
         await self._catch_up()
 
     async def cycle(self) -> None:
         if self._catch_up_due:
             await self._catch_up()
         now_s = self.clock.mono_s()
-        why_not = self._unusable(now_s)
+        why_not = await self._superseded(now_s) or self._unusable(now_s)
         if why_not:
             self.state, self.detail = ServiceState.DEGRADED, why_not
         else:
@@ -89,6 +92,26 @@ class SpcAllocator(Actor):
         self._snapshot = received
         if received.event.guard:
             self.wake()
+
+    def _on_decision(self, received: Received[Decision]) -> None:
+        """Somebody decides for this site; with a higher epoch the drivers obey it and not us (FB-4)."""
+        if received.event.epoch > self.epoch and received.event.epoch >= self._rival_epoch:
+            self._rival_epoch, self._rival_heard_s = received.event.epoch, received.received_s
+
+    async def _superseded(self, now_s: float) -> str:
+        """Why we stand by; empty where the site is ours. When the other falls silent we take over with a new epoch,
+        going on from what the devices do."""
+        if self._rival_epoch <= self.epoch:
+            return ""
+        if now_s - self._rival_heard_s < SILENCE_S:
+            text = "another allocator with a newer epoch commands this site: standing by; stop the one too many"
+            await self.alarm(self.service, "superseded", text, Severity.ERROR)
+            return text
+        self.epoch = max(self._rival_epoch + 1, self.clock.utc_ms())
+        await self._save(EPOCH, str(self.epoch).encode())
+        self.allocation = AllocatorState.fresh(self.net, self.now_ms())
+        await self.alarm(self.service, "superseded", "in command again", active=False)
+        return ""
 
     def _reconnected(self) -> None:
         self._catch_up_due = True

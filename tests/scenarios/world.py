@@ -14,7 +14,7 @@ from typing import Any
 from busbar.config.model import SiteFile
 from busbar.config.site import Entity, Site, compile_site
 from busbar.domain.charging import Status
-from busbar.events import CollectorLimit, CollectorSample, ConnectorSample, Fallback, SiteSnapshot
+from busbar.events import CollectorLimit, CollectorSample, ConnectorSample, Fallback, Reason, SiteSnapshot
 from busbar.units import PhaseVector
 from spc_allocator.core import Decided, decide
 from spc_allocator.inputs import Inputs
@@ -130,7 +130,6 @@ class World:
         self.limits: dict[tuple[str, str], CollectorLimit] = {}
         self.fallbacks: dict[str, Fallback] = {}
         self.told: dict[str, float] = {}
-        self.why: dict[str, Any] = {}
         self.last: Decided | None = None
         self.history: list[tuple[float, dict[str, float]]] = []
         self.overload_s: dict[str, float] = {c.id: 0.0 for c in site.collectors}
@@ -145,6 +144,11 @@ class World:
     @property
     def now_ms(self) -> int:
         return T0_MS + 60_000 + round(self.now_s * 1000)
+
+    @property
+    def why(self) -> dict[str, Reason]:
+        """Of what was told last."""
+        return self.last.why() if self.last else {}
 
     # -- what happens on the site
 
@@ -189,7 +193,7 @@ class World:
         inputs = Inputs(tuple(self.limits.values()), tuple(self.fallbacks.values()), 0)
         decided = decide(self.net, self.state, self.snapshot([*guard, *raw]), inputs, self.now_ms, check=self.check)
         self.state, self.last = decided.state, decided
-        self.told, self.why = decided.told(), decided.why()
+        self.told = decided.told()
         self.history.append((self.now_s, self.told))
         for name, value in self.told.items():
             outlet = self.outlets[name]
