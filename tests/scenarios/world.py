@@ -95,11 +95,16 @@ class Outlet:
     plugged_at_s: float = 0.0
     sample: ConnectorSample | None = None
     current_a: float = 0.0
+    stray_a: float = 0.0
+    """Flows on every conductor whatever the device is told (a welded contactor)."""
     sessions: int = 0
 
     def own_currents(self) -> list[float]:
         used = self.vehicle.phases if self.vehicle else 0
-        return [self.current_a if p < min(used, len(self.entity.root_phases)) else 0.0 for p in range(3)]
+        wires = len(self.entity.root_phases)
+        return [
+            (self.current_a if p < min(used, wires) else 0.0) + (self.stray_a if p < wires else 0.0) for p in range(3)
+        ]
 
     def root_currents(self) -> list[float]:
         out = [0.0, 0.0, 0.0]

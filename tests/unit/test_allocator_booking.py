@@ -64,6 +64,19 @@ def test_drawing_above_the_setpoint_is_booked_from_the_first_sample_and_labelled
     assert world.outlets["x0"].current_a + world.told["x1"] <= 40.0 + 1e-6
 
 
+def test_current_counts_where_no_setpoint_is_booked() -> None:
+    world = pair()
+    world.outlets["x1"].out = True
+    world.outlets["x1"].stray_a = 9.5  # a welded contactor: out of service, and still it draws
+    world.step()
+    assert world.told == {"x0": 22.0, "x1": 0.0}
+    assert world.why["x1"].code is ReasonCode.OUT_OF_SERVICE
+    world.outlets["x1"].out, world.outlets["x1"].stray_a = False, 2.5  # free, with a heater inside
+    world.step()
+    world.run_to(world.now_s + 1200)
+    assert world.told["x0"] == 29.0
+
+
 def lose(world: World, name: str) -> None:
     world.outlets[name].reachable = False
 
