@@ -11,8 +11,7 @@ from busbar.units import PhaseVector
 from spc_allocator.core import Decided
 from spc_allocator.cycle import Cycle
 from spc_allocator.explain import own_phase, pause_ranks
-from spc_allocator.rounding import STEP_A
-from spc_allocator.rows import slots_of
+from spc_allocator.rows import EPS, Floats, slots_of
 
 
 def decisions(decided: Decided, epoch: int, published_at_ms: int) -> list[Decision]:
@@ -53,12 +52,13 @@ def _bound_by(decided: Decided) -> dict[int, str]:
     """The hardest thing that holds for each collector, in words."""
     cycle, net = decided.cycle, decided.cycle.net
     words: dict[int, str] = {}
-    full = [row for row in cycle.filled.row.tolist() if row >= 0 and cycle.left.left_a[row] < STEP_A]
-    for row in sorted({*full, *cycle.admitted.lacking.values()}):
+    left: Floats = np.array(cycle.left.left_a)
+    stopping = [*cycle.filled.row[cycle.filled.row >= 0].tolist(), *cycle.admitted.lacking.values()]
+    for row in sorted(set(stopping)):
         index, channel = int(net.rows.collector[row]), int(net.rows.channel[row])
         if row >= net.rows.fuses:
             words[index] = f"power limit of {cycle.limits.source[index]}"
-        else:
+        elif left[row] < 1.0 + EPS:
             words.setdefault(index, f"fuse on {own_phase(net, index, channel)}")
     for name, text in decided.export:
         words[net.site.tree.index[name]] = text

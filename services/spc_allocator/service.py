@@ -71,8 +71,8 @@ class SpcAllocator(Actor):
         else:
             self.state, self.detail = ServiceState.RUNNING, ""
             await self._decide(now_s)
-        text = self._foreign or "snapshots are for this site file again"
-        await self.alarm(self.service, "foreign_snapshot", text, Severity.ERROR, active=bool(self._foreign))
+        if self._foreign:
+            await self.alarm(self.service, "foreign_snapshot", self._foreign, Severity.ERROR)
         if now_s >= self._checkpoint_due_s:
             self._checkpoint_due_s = now_s + CHECKPOINT_S
             await self._save(STATE, self._checkpoint())
@@ -89,7 +89,7 @@ class SpcAllocator(Actor):
                 f"{self.site.fingerprint}: restart the one that is behind"
             )
             return
-        self._snapshot, self._foreign = received, ""
+        self._snapshot = received
         if received.event.guard:
             self.wake()
 
