@@ -54,13 +54,13 @@ def book(net: Network, state: AllocatorState, obs: Observed, present: Bools, now
     setpoint, top = state.setpoint_a, largest(state.current_a)
     late = now_ms - state.lowered_at_ms > net.devices.reaction_ms + VERIFY_MS
     newer = state.sampled_at_ms > state.lowered_at_ms
-    shown, above = obs.limit_a <= setpoint + READ_BACK_A, obs.limit_a > setpoint + READ_BACK_A
+    with np.errstate(invalid="ignore"):
+        shown = obs.limit_a <= setpoint + READ_BACK_A
+        above = obs.limit_a > setpoint + READ_BACK_A
     unread = np.isnan(obs.limit_a)
     confirmed = newer & (shown | (unread & late)) & (late | (top <= setpoint + OBEYS_A))
     effective = np.where(confirmed | ~present, setpoint, np.maximum(state.effective_a, setpoint))
-    above &= newer & late & present
-    if some(above):
-        effective = np.where(above, np.fmin(obs.limit_a, net.devices.max_a), effective)
+    effective = np.where(above & newer & late & present, np.fmin(obs.limit_a, net.devices.max_a), effective)
     lost = obs.kind == LOST
     if some(lost):
         effective = np.where(lost, np.maximum(state.effective_a, setpoint), effective)
@@ -77,8 +77,6 @@ def book(net: Network, state: AllocatorState, obs: Observed, present: Bools, now
 def _label(net: Network, state: AllocatorState, present: Bools, stuck: Bools, now_ms: int) -> None:
     """Uncontrollable: draws more than its setpoint for more than 10 s, or does not take a decrease."""
     over = present & (largest(state.current_a) > state.effective_a + OBEYS_A)
-    if not some(over | stuck | state.uncontrollable | (state.over_since_ms > 0)):
-        return
     state.over_since_ms = np.where(over, np.where(state.over_since_ms > 0, state.over_since_ms, now_ms), 0)
     state.uncontrollable = (over & (now_ms - state.over_since_ms > UNCONTROLLABLE_MS)) | stuck
 

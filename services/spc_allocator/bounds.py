@@ -135,5 +135,6 @@ def _kept_by_device(net: Network, state: AllocatorState, obs: Observed) -> Float
     """A cable or the device's own limit: it was told more long ago and still keeps to less; one step above, to notice
     when that ends."""
     told_ms = state.changed_at_ms + net.devices.reaction_ms + VERIFY_MS
-    keeps = (obs.limit_a < state.setpoint_a - READ_BACK_A) & (state.sampled_at_ms > told_ms)
+    with np.errstate(invalid="ignore"):
+        keeps = (obs.limit_a < state.setpoint_a - READ_BACK_A) & (state.sampled_at_ms > told_ms)
     return np.where(keeps, np.floor(obs.limit_a + EPS) + 1.0, np.inf)

@@ -52,8 +52,8 @@ def fill(rows: Rows, load: Floats, room_a: Floats, *, rate: Floats, low_a: Float
     tight = rows.sums(load * high_a) > room_a + EPS
     if not some(tight):
         return filled
-    entries = _Entries(rows.entry_row, rows.entry_slot, load.ravel().take(rows.entry_load))
-    entries = entries.only(tight.take(entries.row) & (entries.share > 0.0))
+    entries = _Entries(rows.entry_row, rows.entry_slot, load[rows.channel[rows.entry_row], rows.entry_slot])
+    entries = entries.only(tight[entries.row] & (entries.share > 0.0))
     starts, stops = low_a / rate, high_a / rate
     moving = np.ones(n, dtype=bool)
     while some(moving[entries.slot]):
@@ -62,12 +62,10 @@ def fill(rows: Rows, load: Floats, room_a: Floats, *, rate: Floats, low_a: Float
         _freeze(filled, entries, at, final, moving)
         level = np.minimum(np.maximum(filled.level, starts), stops)
         filled.current_a = np.where(moving, high_a, level * rate)
-        tight = (rows.sums(load * filled.current_a) > room_a + EPS) & ~final
-        if not some(tight):
-            break
-        entries = entries.only(tight.take(entries.row))
         starts = np.where(moving, starts, level)
         stops = np.where(moving, stops, level)
+        tight = (rows.sums(load * filled.current_a) > room_a + EPS) & ~final
+        entries = entries.only(tight[entries.row])
     return filled
 
 
@@ -76,27 +74,31 @@ def _row_levels(entries: _Entries, room_a: Floats, rate: Floats, starts: Floats,
 
     Two events an entry, "moves from here on" and "has reached its bound", in order of row, then level: `slope` runs
     along them, and `used` is what the row carries at each event."""
-    of, slots, count = entries.row, entries.slot, len(room_a)
-    weight, first, last = entries.share * rate.take(slots), starts.take(slots), stops.take(slots)
-    apart = 1.0 + float(np.maximum.reduce(last))  # rows stand one above the other
-    base = of * apart
-    sequence = np.concatenate((base + first, base + last)).argsort()
-    row, level = np.concatenate((of, of))[sequence], np.concatenate((first, last))[sequence]
+    of, slots, n = entries.row, entries.slot, len(rate)
+    bounds = np.concatenate((starts, stops))
+    order = bounds.argsort(kind="stable")
+    rank = np.empty(2 * n, dtype=np.int64)
+    rank[order] = np.arange(2 * n)
+    block, weight = of * (2 * n), entries.share * rate[slots]
+    keys = np.concatenate((block + rank[slots], block + rank[slots + n]))
+    sequence = keys.argsort(kind="stable")
+    row = np.concatenate((of, of))[sequence]
+    level = bounds[order[keys[sequence] - row * (2 * n)]]
     slope = np.add.accumulate(np.concatenate((weight, -weight))[sequence])
     used, head = np.zeros(len(row)), np.ones(len(row), dtype=bool)
     np.not_equal(row[1:], row[:-1], out=head[1:])
     np.multiply(slope[:-1], level[1:] - level[:-1], out=used[1:])
     used[head] = 0.0
     np.add.accumulate(used, out=used)
-    until = room_a - np.bincount(of, weights=weight * first, minlength=count)
+    until = room_a - np.bincount(of, weights=weight * starts[slots], minlength=len(room_a))
     until[row[head]] += used[head]
-    over = (used > until.take(row) + _SAME).nonzero()[0][::-1]
-    crossed = np.full(count, -1, dtype=np.int64)
+    at = np.full(len(room_a), np.inf)
+    over = (used > until[row] + _SAME).nonzero()[0][::-1]
+    crossed = np.full(len(room_a), -1, dtype=np.int64)
     crossed[row[over]] = over  # the first event above the room of each row is written last
     tight = (crossed >= 0).nonzero()[0]
     event = crossed[tight]
     back = (used[event] - until[tight]) / np.maximum(slope[event - 1], _TINY)
-    at = np.full(count, np.inf)
     at[tight] = np.where(head[event], 0.0, np.maximum(level[event] - back, 0.0))
     return at
 
@@ -105,9 +107,9 @@ def _final_rows(entries: _Entries, at: Floats, starts: Floats, stops: Floats) ->
     """Rows none of whose connectors is stopped lower by another row."""
     of, slots = entries.row, entries.slot
     lowest = np.full(len(starts), np.inf)
-    np.minimum.at(lowest, slots, at.take(of))
-    own = np.minimum(at.take(of), stops.take(slots))
-    stopped = np.maximum(lowest.take(slots), starts.take(slots))
+    np.minimum.at(lowest, slots, at[of])
+    own = np.minimum(np.maximum(at, 0.0)[of], stops[slots])
+    stopped = np.maximum(lowest[slots], starts[slots])
     final = np.isfinite(at)
     final[of[stopped < own * (1.0 - _SAME) - _SAME]] = False
     final[at.argmin()] = True  # so it is; said for the sake of binary dust: a round without a final row would not end

@@ -68,11 +68,6 @@ class Rows:
         return len(self.channel)
 
     @cached_property
-    def entry_load(self) -> Ints:
-        """Index of each entry in a flattened 4 x n array."""
-        return self.channel[self.entry_row] * self._slots + self.entry_slot
-
-    @cached_property
     def at_end(self) -> Ints:
         return self.channel * (self._slots + 1) + self.end
 
