@@ -19,7 +19,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
-from nats.aio.client import Client
+from nats.aio.client import PING_PROTO, Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
 from nats.errors import (
@@ -68,10 +68,17 @@ _NOT_SENT: Final = (
 
 
 class _Client(Client):
-    """nats-py that throws away what it has not sent when the connection breaks.
+    """nats-py with two of its traps closed (messaging.md).
 
-    Otherwise it keeps those bytes and sends them after the reconnect, and waits for a stopped server to read the rest.
+    It throws away what it has not sent when the connection breaks: otherwise it keeps those bytes and sends them after
+    the reconnect, and waits for a stopped server to read the rest. And its PING waits its turn behind what is queued:
+    otherwise the PONG that ends a flush says nothing of a subscription still in the queue.
     """
+
+    async def _send_ping(self, future: asyncio.Future[bool] | None = None) -> None:
+        self._pongs.append(future or asyncio.get_running_loop().create_future())
+        await self._send_command(PING_PROTO)
+        await self._flush_pending()
 
     async def _process_op_err(self, e: Exception) -> None:
         if not (self.is_closed or self.is_reconnecting):
