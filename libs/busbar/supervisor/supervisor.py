@@ -72,11 +72,13 @@ class Plan:
         return ChildSpec("twin", (*_BUSBAR, "twin", str(self.site_path), *self.twin_options), env)
 
     def service_specs(self, env: dict[str, str]) -> list[ChildSpec]:
-        """Every service of the master controller; drivers once for each of its shards."""
-        controller = next((c for c in self.site.controllers if c.role == "master"), self.site.controllers[0])
+        """Every service of the master controller; drivers once for each shard of every controller: all of a site runs
+        on this machine."""
+        master = next((c for c in self.site.controllers if c.role == "master"), self.site.controllers[0])
+        drivers = [shard.id for controller in self.site.controllers for shard in controller.drivers]
         specs = []
         for name in self.services:
-            shards = [shard.id for shard in controller.drivers] if SERVICES[name].per_driver else [controller.id]
+            shards = drivers if SERVICES[name].per_driver else [master.id]
             specs += [self._service_spec(name, instance, len(shards) > 1, env) for instance in shards]
         return specs
 
