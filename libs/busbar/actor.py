@@ -13,7 +13,7 @@ import contextlib
 import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 from busbar import __version__
 from busbar.bus import Bus, NotConnectedError
@@ -22,7 +22,10 @@ from busbar.config.site import Site
 from busbar.devices.transport import TransportFactory
 from busbar.domain.limits import HEARTBEAT_PERIOD_S
 from busbar.events import Alarm, Heartbeat, ServiceState, Severity
+from busbar.nap import Nap
 from busbar.subjects import ALARM, HEARTBEAT
+
+_BEAT_LIFE_MS: Final[int] = Heartbeat.model_fields["lifetime_ms"].default
 
 
 class StateStore(Protocol):
@@ -66,7 +69,9 @@ class Actor(ABC):
         self.detail = ""
         self.boot = f"{context.clock.boot_id}:{context.clock.utc_ms()}"
         """Names this start of this instance in its heartbeats."""
-        self._wake = asyncio.Event()
+        self._woken = False
+        """Somebody wants a cycle sooner than the grid's next."""
+        self._nap: Nap | None = None
         self._alarms: dict[tuple[str, str], Alarm] = {}
 
     @abstractmethod
@@ -82,7 +87,9 @@ class Actor(ABC):
 
     def wake(self) -> None:
         """Run the next cycle at once (a measurement above a limit)."""
-        self._wake.set()
+        self._woken = True
+        if self._nap is not None:
+            self._nap.wake()
 
     async def alarm(
         self, entity: str, code: str, text: str, severity: Severity = Severity.WARNING, active: bool = True
@@ -115,7 +122,7 @@ class Shell:
 
     def __init__(self, actor: Actor) -> None:
         self.actor = actor
-        self._stopping = asyncio.Event()
+        self._stopping = False
         self._cycles = 0
         self._longest_ms = 0.0
         self._next_beat_s = 0.0
@@ -124,7 +131,7 @@ class Shell:
 
     def stop(self) -> None:
         """Finish the running cycle, then leave cleanly."""
-        self._stopping.set()
+        self._stopping = True
         self.actor.wake()
 
     @property
@@ -163,36 +170,30 @@ class Shell:
 
     async def _cycle_until_stopped(self) -> None:
         actor = self.actor
-        due_s = actor.clock.mono_s()
-        while not self._stopping.is_set():
-            started_s = actor.clock.mono_s()
-            actor._wake.clear()
+        mono_s, period_s = actor.clock.mono_s, actor.period_s
+        nap = actor._nap = Nap(asyncio.get_running_loop())
+        due_s = mono_s()
+        while not self._stopping:
+            started_s = mono_s()
+            actor._woken = False
             await actor.cycle()
-            now_s = actor.clock.mono_s()
+            now_s = mono_s()
             self._cycles += 1
             self._longest_ms = max(self._longest_ms, (now_s - started_s) * 1000.0)
             if now_s >= self._next_beat_s:
                 await self._beat()
             while due_s <= now_s:  # skip missed ticks: stay on the grid
-                due_s += actor.period_s
-            await self._sleep_until(due_s)
-
-    async def _sleep_until(self, due_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        wake = self.actor._wake
-        timer = loop.call_at(due_s, wake.set)
-        try:
-            await wake.wait()
-        finally:
-            timer.cancel()
+                due_s += period_s
+            if not actor._woken:
+                await nap.until(due_s)
 
     async def _beat(self) -> None:
         actor = self.actor
         self._next_beat_s = actor.clock.mono_s() + HEARTBEAT_PERIOD_S * 0.9
-        beat = Heartbeat(
+        beat = Heartbeat.trusted(
             service=actor.service, instance=actor.context.instance, state=actor.state, detail=actor.detail,
             cycle_ms=self._longest_ms, cycles=self._cycles, version=__version__, fingerprint=actor.site.fingerprint,
-            boot=actor.boot, published_at_ms=actor.clock.utc_ms(),
+            boot=actor.boot, published_at_ms=actor.clock.utc_ms(), lifetime_ms=_BEAT_LIFE_MS,
         )  # fmt: skip
         self._longest_ms = 0.0
         with contextlib.suppress(NotConnectedError):

@@ -12,7 +12,6 @@ simulation uses plain tasks and `asyncio.gather`.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import os
 import selectors
 import time
@@ -20,6 +19,7 @@ from asyncio import base_events
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, Unpack
 
 from busbar.clock import Clock, SystemClock
@@ -33,6 +33,7 @@ EPOCH_ENV: Final = "BUSBAR_EPOCH"
 
 MAX_SPEED: Final = 10.0
 _MAX_PASSES_AT_ONE_INSTANT: Final = 1_000_000
+_new: Final = object.__new__
 
 
 class DeadlockError(RuntimeError):
@@ -40,7 +41,7 @@ class DeadlockError(RuntimeError):
 
 
 class _Handle(asyncio.Handle):
-    """A callback that is due. Made without the base's questions about debug mode: a simulated day makes 10 million."""
+    """A callback that is due. The loop fills it in without the base's `__init__`: a simulated day makes millions."""
 
     __slots__ = ()
     if TYPE_CHECKING:
@@ -49,16 +50,11 @@ class _Handle(asyncio.Handle):
         _callback: Callable[..., object]
         _args: tuple[Any, ...]
 
-    def __init__(
-        self, callback: Callable[..., object], args: tuple[Any, ...], loop: VirtualLoop, context: Context | None
-    ) -> None:
-        self._context = copy_context() if context is None else context
-        self._loop = loop
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self._repr = None
-        self._source_traceback = None
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._callback!r}{' cancelled' if self._cancelled else ''}>"
 
 
 class _Timer(_Handle, asyncio.TimerHandle):
@@ -66,21 +62,15 @@ class _Timer(_Handle, asyncio.TimerHandle):
 
     __slots__ = ()
     if TYPE_CHECKING:
+        _loop: VirtualLoop
         _scheduled: bool
+        _when: float
 
-    def __init__(
-        self, when: float, callback: Callable[..., object], args: tuple[Any, ...], loop: VirtualLoop,
-        context: Context | None,
-    ) -> None:  # fmt: skip
-        self._context = copy_context() if context is None else context
-        self._loop = loop
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self._repr = None
-        self._source_traceback = None
-        self._when = when
-        self._scheduled = True
+    def cancel(self) -> None:
+        if not self._cancelled:
+            self._cancelled = True
+            if self._scheduled:
+                self._loop._forget_timer()
 
 
 class VirtualLoop(base_events.BaseEventLoop):
@@ -114,9 +104,16 @@ class VirtualLoop(base_events.BaseEventLoop):
     ) -> asyncio.TimerHandle:
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        timer = _Timer(when, callback, args, self, context)
-        self._timer_number += 1
-        heapq.heappush(self._timers, (when, self._timer_number, timer))
+        timer = _new(_Timer)
+        timer._context = copy_context() if context is None else context
+        timer._callback = callback
+        timer._args = args
+        timer._cancelled = False
+        timer._loop = self
+        timer._when = when
+        timer._scheduled = True
+        self._timer_number = number = self._timer_number + 1
+        heappush(self._timers, (when, number, timer))
         return timer
 
     def call_soon(
@@ -124,7 +121,11 @@ class VirtualLoop(base_events.BaseEventLoop):
     ) -> asyncio.Handle:
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        handle = _Handle(callback, args, self, context)
+        handle = _new(_Handle)
+        handle._context = copy_context() if context is None else context
+        handle._callback = callback
+        handle._args = args
+        handle._cancelled = False
         self._ready.append(handle)
         return handle
 
@@ -146,13 +147,12 @@ class VirtualLoop(base_events.BaseEventLoop):
         else:
             super().call_exception_handler(context)
 
-    def _timer_handle_cancelled(self, handle: _Timer) -> None:
-        if not handle._scheduled:
-            return
+    def _forget_timer(self) -> None:
+        """A timer that is still held was cancelled; when those are the most, they are thrown away."""
         self._cancelled_timers += 1
         if self._cancelled_timers > 100 and self._cancelled_timers * 2 > len(self._timers):
             self._timers = [entry for entry in self._timers if not entry[2].cancelled()]
-            heapq.heapify(self._timers)
+            heapify(self._timers)
             self._cancelled_timers = 0
 
     def _run_once(self) -> None:
@@ -183,16 +183,19 @@ class VirtualLoop(base_events.BaseEventLoop):
         """Move to the next instant at which a timer is due and make all its timers ready."""
         timers, ready = self._timers, self._ready
         while timers:
-            when, _, timer = heapq.heappop(timers)
+            when, _, timer = heappop(timers)
             timer._scheduled = False
             if timer._cancelled:
                 self._cancelled_timers -= 1
                 continue
-            self._now_s = max(self._now_s, when)
+            if when > self._now_s:
+                self._now_s = when
+            else:
+                when = self._now_s
             self._passes = 0
             ready.append(timer)
-            while timers and timers[0][0] <= self._now_s:
-                timer = heapq.heappop(timers)[2]
+            while timers and timers[0][0] <= when:
+                timer = heappop(timers)[2]
                 timer._scheduled = False
                 if timer._cancelled:
                     self._cancelled_timers -= 1
@@ -242,22 +245,6 @@ def real_s(seconds: float) -> float:
     """`seconds` of the wall, in the running loop's time: sockets do not get faster with a simulation."""
     speed: float = getattr(asyncio.get_running_loop(), "speed", 1.0)
     return seconds * speed
-
-
-async def sleep_until(loop: asyncio.AbstractEventLoop, at_s: float) -> None:
-    """Until an instant of the loop's own time, without the rounding of a delay; for tasks that wait all the time."""
-    waiter: asyncio.Future[None] = loop.create_future()
-    timer = loop.call_at(at_s, _end_wait, waiter)
-    try:
-        await waiter
-    except asyncio.CancelledError:
-        timer.cancel()
-        raise
-
-
-def _end_wait(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 class VirtualClock:

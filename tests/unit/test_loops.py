@@ -30,7 +30,6 @@ from busbar.loops import (
     real_s,
     run_live,
     run_virtual,
-    sleep_until,
     speed_from_env,
 )
 
@@ -68,20 +67,6 @@ def test_timers_fire_by_time_then_by_order_and_cancelled_ones_never(timers: list
 
     expected = sorted((t, n) for n, (t, cancelled) in enumerate(timers) if not cancelled)
     assert run_virtual(main) == expected
-
-
-def test_sleep_until_ends_at_its_very_instant_and_leaves_no_timer_when_cancelled() -> None:
-    async def main(loop: VirtualLoop) -> tuple[float, int]:
-        await sleep_until(loop, 0.1 + 0.2)
-        at = loop.time()
-        task = asyncio.create_task(sleep_until(loop, 1e6))
-        await asyncio.sleep(1)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        return at, sum(not timer.cancelled() for _, _, timer in loop._timers)
-
-    assert run_virtual(main) == (0.1 + 0.2, 0)
 
 
 def test_callbacks_keep_the_context_in_which_they_were_set() -> None:

@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
 from busbar.bus.api import BusError, E, Handler, NotConnectedError, Received, Responder, Subscription
 from busbar.bus.faults import FaultPlan
@@ -24,6 +24,8 @@ from busbar.events import Command, CommandReply, Event
 from busbar.subjects import COMMAND, SUBJECTS, Delivery, Subject
 
 Tap = Callable[[str, Event], None]
+_received: Final = tuple.__new__
+"""Received(...) by its short cut: a named tuple's own `__new__` is a Python function."""
 ANY_SERVICE = "*"
 """Service name of a client that may publish everything: the twin, a test."""
 
@@ -46,9 +48,12 @@ class _Subscription:
 
 @dataclass(slots=True)
 class _Route:
-    """What becomes of one full subject; worked out once, until a subscription changes."""
+    """What becomes of one full subject; worked out once, until subscriptions, taps or the broker change."""
 
+    subject: Subject
     name: str
+    tokens: tuple[str, ...]
+    taps: tuple[Tap, ...]
     subscribers: tuple[_Subscription, ...]
     stream: _Stream | None
 
@@ -62,24 +67,25 @@ class _Kept:
     sent_s: float
 
 
-@dataclass(slots=True)
 class _Stream:
-    delivery: Delivery
-    seq: int = 0
-    kept: dict[str, _Kept] = field(default_factory=dict)
+    def __init__(self, delivery: Delivery) -> None:
+        self.seq = 0
+        self.kept: dict[str, _Kept] = {}
+        self._once = delivery is Delivery.OUTBOX_TX
+        self._once_each = delivery is Delivery.OUTBOX
 
-    def add(self, name: str, tokens: tuple[str, ...], event: Event, sent_s: float) -> int:
-        kept = self.kept.get(name)
-        if kept is not None and (
-            self.delivery is Delivery.OUTBOX_TX or (self.delivery is Delivery.OUTBOX and kept.event == event)
-        ):
-            return kept.seq  # the same report again
-        self.seq += 1
+    def add(self, route: _Route, event: Event, sent_s: float) -> int:
+        kept = self.kept.get(route.name)
         if kept is None:
-            self.kept[name] = _Kept(self.seq, name, tokens, event, sent_s)
-        else:
-            kept.seq, kept.event, kept.sent_s = self.seq, event, sent_s
-        return self.seq
+            self.seq = seq = self.seq + 1
+            self.kept[route.name] = _Kept(seq, route.name, route.tokens, event, sent_s)
+            return seq
+        if self._once or (self._once_each and kept.event == event):
+            return kept.seq  # the same report again
+        self.seq = kept.seq = self.seq + 1
+        kept.event = event
+        kept.sent_s = sent_s
+        return kept.seq
 
 
 class MemoryNetwork:
@@ -94,9 +100,13 @@ class MemoryNetwork:
         self.clients: list[MemoryBus] = []
         self._loop = asyncio.get_running_loop()
         self._subscriptions: dict[str, list[_Subscription]] = {}
-        self._routes: dict[tuple[str, tuple[str, ...]], _Route] = {}
         self._streams = {d: _Stream(d) for d in (Delivery.LAST, Delivery.CONTROL, Delivery.OUTBOX, Delivery.OUTBOX_TX)}
-        self._taps: list[Tap] = []
+        self._taps: list[tuple[Tap, frozenset[str] | None]] = []
+        self._post: list[tuple[tuple[_Subscription, ...], Received[Any]]] = []
+        """Sent in this turn of the loop, delivered in the next."""
+        self._mono_s = clock.mono_s
+        self.messages = 0
+        """Sent since the start."""
         self._arrivals_s: dict[tuple[str, str], float] = {}
         self._responders: dict[tuple[str, str], list[_Responder]] = {}
 
@@ -106,15 +116,16 @@ class MemoryNetwork:
         self.clients.append(client)
         return client
 
-    def tap(self, callback: Tap) -> None:
-        """See every message at the instant of its publishing, in order: trace hashes, recording, scoring."""
-        self._taps.append(callback)
+    def tap(self, callback: Tap, nouns: frozenset[str] | None = None) -> None:
+        """See every message (of these nouns) when it is published, in order: trace hashes, recording, scoring."""
+        self._taps.append((callback, nouns))
+        self._forget_routes()
 
     def stop(self) -> None:
         """The broker dies: everybody is disconnected, its memory is gone, its files stay."""
         self.up = False
         self._streams[Delivery.LAST] = _Stream(Delivery.LAST)
-        self._routes.clear()
+        self._forget_routes()
         for client in self.clients:
             client._lose()
 
@@ -133,26 +144,31 @@ class MemoryNetwork:
             for sub in route.subscribers:
                 sub.client._reject(route.name, error)
             return
-        self._send("?", subject, event, tokens)
+        self._send("?", route, event)
 
     # -- for clients
 
-    def _send(self, sender: str, subject: Subject, event: Event, tokens: tuple[str, ...]) -> int:
+    def _send(self, sender: str, route: _Route, event: Event) -> int:
         """Returns the stream's sequence; 0 where the subject is not stored."""
-        route = self._routes.get((subject.noun, tokens)) or self._route(subject, tokens)
-        now_s = self.clock.mono_s()
+        now_s = self._mono_s()
+        self.messages += 1
         if self.wire:
-            event = decode(subject, encode(event))
-        for tap in self._taps:
+            event = decode(route.subject, encode(event))
+        for tap in route.taps:
             tap(route.name, event)
-        seq = 0
-        if route.stream is not None:
-            seq = route.stream.add(route.name, tokens, event, now_s)
         if self.faults is not None:
             self._send_through(self.faults, sender, route, event, now_s)
         elif route.subscribers:
-            self._loop.call_soon(_deliver, route.subscribers, Received(route.name, event, now_s, 0.0))
-        return seq
+            post = self._post
+            if not post:
+                self._loop.call_soon(self._deliver_post)
+            post.append((route.subscribers, _received(Received, (route.name, event, now_s, 0.0, None))))
+        return 0 if route.stream is None else route.stream.add(route, event, now_s)
+
+    def _deliver_post(self) -> None:
+        post, self._post = self._post, []
+        for subscribers, received in post:
+            _deliver(subscribers, received)
 
     def _send_through(self, faults: FaultPlan, sender: str, route: _Route, event: Event, now_s: float) -> None:
         for sub in route.subscribers:
@@ -171,20 +187,25 @@ class MemoryNetwork:
         if len(tokens) != len(subject.tokens):
             raise ValueError(f"{subject.template} needs {len(subject.tokens)} tokens, got {tokens}")
         subscribers = tuple(s for s in self._subscriptions.get(subject.noun, ()) if _matches(s.pattern, tokens))
-        route = _Route(subject.name(self.site, *tokens), subscribers, self._streams.get(subject.delivery))
-        self._routes[subject.noun, tokens] = route
-        return route
+        taps = tuple(tap for tap, nouns in self._taps if nouns is None or subject.noun in nouns)
+        name, stream = subject.name(self.site, *tokens), self._streams.get(subject.delivery)
+        return _Route(subject, name, tokens, taps, subscribers, stream)
+
+    def _forget_routes(self) -> None:
+        """Something has changed for all of them."""
+        for client in self.clients:
+            client._routes.clear()
 
     def _add(self, sub: _Subscription) -> None:
         self._subscriptions.setdefault(sub.subject.noun, []).append(sub)
-        self._routes.clear()
+        self._forget_routes()
 
     def _remove(self, sub: _Subscription) -> None:
         sub.active = False
         subs = self._subscriptions.get(sub.subject.noun, [])
         if sub in subs:
             subs.remove(sub)
-            self._routes.clear()
+            self._forget_routes()
 
     def _last(self, subject: Subject, tokens: tuple[str, ...]) -> list[Received[Event]]:
         stream = self._streams.get(subject.delivery)
@@ -221,6 +242,8 @@ class MemoryBus:
         self._dead = False
         self._cut = False
         self._subscriptions: list[_Subscription] = []
+        self._routes: dict[tuple[str, tuple[str, ...]], _Route] = {}
+        """Of what this client has published since it is online."""
         self._on_reconnect: list[Callable[[], None]] = []
         self._log = logging.getLogger(f"busbar.bus.{service}")
         self._complaints = Complaints(network.clock, self._log)
@@ -239,16 +262,16 @@ class MemoryBus:
         return self._online
 
     async def publish(self, subject: Subject, event: Event, *tokens: str) -> None:
-        self._check(subject)
+        route = self._routes.get((subject.noun, tokens)) or self._checked_route(subject, tokens)
         self.counters.published += 1
-        self._network._send(self.name, subject, event, tokens)
+        self._network._send(self.name, route, event)
 
     async def store(self, subject: Subject, event: Event, *tokens: str) -> int:
-        self._check(subject)
+        route = self._routes.get((subject.noun, tokens)) or self._checked_route(subject, tokens)
         if subject.delivery in (Delivery.CORE, Delivery.REQUEST):
             raise BusError(f"{subject.template} is {subject.delivery}: it is not stored, publish it")
         self.counters.published += 1
-        return self._network._send(self.name, subject, event, tokens)
+        return self._network._send(self.name, route, event)
 
     async def subscribe(self, subject: Subject, handler: Handler[E], *tokens: str) -> Subscription:
         self._check_alive()
@@ -267,8 +290,10 @@ class MemoryBus:
         if not queue:
             raise BusError(f"nobody answers {service} {verb}: is {service} running?")
         responder = queue[0]
-        for tap in self._network._taps:
-            tap(COMMAND.name(self.site, service, verb), command)
+        route = self._network._route(COMMAND, (service, verb))
+        self._network.messages += 1
+        for tap in route.taps:
+            tap(route.name, command)
         self._network._responders[service, verb].remove(responder)
         self._network._responders[service, verb].append(responder)  # the next request goes to the next instance
         answer = asyncio.get_running_loop().create_task(responder.client._answer(responder, command))
@@ -317,6 +342,7 @@ class MemoryBus:
         """The process is gone: its subscriptions vanish at once, nothing is drained, it sends nothing more."""
         self._dead = True
         self._online = False
+        self._routes.clear()
         for sub in self._subscriptions:
             self._network._remove(sub)
         self._subscriptions.clear()
@@ -329,12 +355,18 @@ class MemoryBus:
 
     def _lose(self) -> None:
         self._online = False
+        self._routes.clear()
         for sub in self._subscriptions:
             sub.active = False
 
+    def _checked_route(self, subject: Subject, tokens: tuple[str, ...]) -> _Route:
+        """Where this client may send; asked anew after it was offline."""
+        self._check(subject)
+        route = self._routes[subject.noun, tokens] = self._network._route(subject, tokens)
+        return route
+
     def _check(self, subject: Subject) -> None:
-        if not self._online:
-            self._check_online()
+        self._check_online()
         if subject.noun in self._foreign:
             raise ForeignSubjectError(
                 f"{self.service} may not publish {subject.template}: only {', '.join(subject.publishers)} may"

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
-from busbar.devices.transport import DeviceRefusedError, Table, Transport, TransportError
+from busbar.devices.transport import DeviceRefusedError, Table, TransportError
 from busbar.sim.devices.base import BUSY, NoAnswerError, SimDevice
 from busbar.sim.faults import SILENCE, Kind, Verdict
 
@@ -27,7 +27,8 @@ class MemoryNetwork:
     def __init__(self) -> None:
         self._devices: dict[tuple[str, int], SimDevice] = {}
         self._clients: dict[tuple[str, int], list[MemoryTransport]] = {}
-        self._cut: set[str] = set()
+        self.cuts: set[str] = set()
+        """Hosts that nothing gets through to."""
 
     def add(self, host: str, port: int, device: SimDevice) -> None:
         """Raises ValueError where the address is taken."""
@@ -38,13 +39,10 @@ class MemoryNetwork:
 
     def cut(self, host: str) -> None:
         """The cable to `host` is out: nothing gets through, nothing is refused."""
-        self._cut.add(host)
+        self.cuts.add(host)
 
     def mend(self, host: str) -> None:
-        self._cut.discard(host)
-
-    def is_cut(self, host: str) -> bool:
-        return host in self._cut
+        self.cuts.discard(host)
 
     def device(self, host: str, port: int) -> SimDevice | None:
         return self._devices.get((host, port))
@@ -53,7 +51,7 @@ class MemoryNetwork:
         """Open connections to one device."""
         return self._clients[(host, port)]
 
-    def factory(self, host: str, port: int, timeout_s: float) -> Transport:
+    def factory(self, host: str, port: int, timeout_s: float) -> MemoryTransport:
         return MemoryTransport(self, host, port, timeout_s)
 
 
@@ -65,19 +63,19 @@ class MemoryTransport:
         self._host = host
         self._port = port
         self._timeout_s = timeout_s
+        self.connected = False
+        self._dead = False
         self._device: SimDevice | None = None
         self._epoch = 0
         self._heard_at_s = 0.0
         self._now_s: Callable[[], float] = lambda: 0.0
 
-    @property
-    def connected(self) -> bool:
-        return self._device is not None
-
     async def connect(self) -> None:
-        await self.close()
+        self._drop()
+        if self._dead:
+            raise TransportError("the process that held this connection is gone")
         device = self._network.device(self._host, self._port)
-        if self._network.is_cut(self._host):
+        if self._host in self._network.cuts:
             await asyncio.sleep(self._timeout_s)
             raise TransportError(f"cannot connect to {self._host}:{self._port}: no answer in {self._timeout_s} s")
         if device is None or device.faults.refuse_connections or not device.up:
@@ -89,13 +87,14 @@ class MemoryTransport:
             )
         clients.append(self)
         self._device = device
+        self.connected = True
         self._epoch = device.epoch
         self._now_s = asyncio.get_running_loop().time
         self._heard_at_s = self._now_s()
 
     async def read(self, table: Table, unit: int, address: int, count: int) -> bytes:
         device = self._usable()
-        verdict = self._judge(device)
+        verdict = SILENCE if self._host in self._network.cuts else device.judge()
         if verdict is not None:
             return await self._impaired(verdict, lambda: device.read(table, unit, address, count))
         try:
@@ -114,9 +113,15 @@ class MemoryTransport:
             device.write(table, unit, address, values, code)
             return b""
 
-        await self._impaired(self._judge(device) or _IMMEDIATE, act)
+        verdict = SILENCE if self._host in self._network.cuts else device.judge()
+        await self._impaired(verdict or _IMMEDIATE, act)
 
     async def close(self) -> None:
+        self._drop()
+
+    def kill(self) -> None:
+        """The process that holds this connection is gone: the kernel closes it, nothing of it is sent any more."""
+        self._dead = True
         self._drop()
 
     # -- inside
@@ -125,18 +130,18 @@ class MemoryTransport:
         device = self._device
         if device is None:
             raise TransportError(f"{self._host}:{self._port}: not connected")
-        now_s = self._now_s()
-        idle = device.idle_timeout_s is not None and now_s - self._heard_at_s >= device.idle_timeout_s
-        if idle or (self._epoch != device.epoch and device.up):
-            self._drop()
-            raise TransportError(f"{self._host}:{self._port}: connection closed by the device")
-        self._heard_at_s = now_s
+        limit_s = device.idle_timeout_s
+        if limit_s is not None:
+            before_s, self._heard_at_s = self._heard_at_s, self._now_s()
+            if self._heard_at_s - before_s >= limit_s:
+                self._closed_by_device()
+        if self._epoch != device.epoch and device.up:
+            self._closed_by_device()
         return device
 
-    def _judge(self, device: SimDevice) -> Verdict | None:
-        if self._network.is_cut(self._host):
-            return SILENCE
-        return device.judge()
+    def _closed_by_device(self) -> NoReturn:
+        self._drop()
+        raise TransportError(f"{self._host}:{self._port}: connection closed by the device")
 
     async def _impaired(self, verdict: Verdict, act: Callable[[], bytes]) -> bytes:
         """Carry out a request under a verdict: it may be lost before the device sees it, or its answer after."""
@@ -175,4 +180,5 @@ class MemoryTransport:
     def _drop(self) -> None:
         if self._device is not None:
             self._device = None
+            self.connected = False
             self._network.clients(self._host, self._port).remove(self)

@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from busbar.actor import Context, Shell, StateStore
 from busbar.bus.memory import MemoryNetwork
 from busbar.clock import Clock
 from busbar.config.site import Site
-from busbar.devices.transport import Table, Transport, TransportError, TransportFactory
+from busbar.devices.transport import Transport
 from busbar.registry import SERVICES
+from busbar.sim.memory_transport import MemoryNetwork as DeviceNetwork
+from busbar.sim.memory_transport import MemoryTransport
 from busbar.store import MemoryStore
 
 
@@ -27,6 +28,7 @@ class Life:
 
     def __init__(self) -> None:
         self.over = False
+        self.connections: list[MemoryTransport] = []
 
 
 class _MortalStore:
@@ -43,37 +45,6 @@ class _MortalStore:
             self._store.write(name, data)
 
 
-class _MortalTransport:
-    """The process's socket: closed by the kernel when the process dies."""
-
-    def __init__(self, transport: Transport, life: Life) -> None:
-        self._transport, self._life = transport, life
-
-    @property
-    def connected(self) -> bool:
-        return not self._life.over and self._transport.connected
-
-    async def connect(self) -> None:
-        self._check()
-        await self._transport.connect()
-
-    def read(self, table: Table, unit: int, address: int, count: int) -> Coroutine[Any, Any, bytes]:
-        """No coroutine of its own around each of the 25 reads a second: the one below is handed through."""
-        self._check()
-        return self._transport.read(table, unit, address, count)
-
-    async def write(self, table: Table, unit: int, address: int, values: Sequence[int], fc: int | None = None) -> None:
-        self._check()
-        await self._transport.write(table, unit, address, values, fc)
-
-    async def close(self) -> None:
-        await self._transport.close()
-
-    def _check(self) -> None:
-        if self._life.over:
-            raise TransportError("the process that held this connection is gone")
-
-
 @dataclass(frozen=True)
 class Surroundings:
     """What all processes of one simulated site share."""
@@ -81,7 +52,7 @@ class Surroundings:
     site: Site
     network: MemoryNetwork
     clock: Clock
-    transports: TransportFactory
+    devices: DeviceNetwork
 
 
 class Process:
@@ -118,7 +89,9 @@ class Process:
         self._kill_bus = bus.kill
 
         def transports(host: str, port: int, timeout_s: float) -> Transport:
-            return _MortalTransport(self._around.transports(host, port, timeout_s), life)
+            connection = self._around.devices.factory(host, port, timeout_s)
+            life.connections.append(connection)
+            return connection
 
         context = Context(
             site=self._around.site,
@@ -146,6 +119,8 @@ class Process:
         """`kill -9`: nothing of it reaches the outside any more."""
         self.away = True
         self._life.over = True
+        for connection in self._life.connections:
+            connection.kill()
         self._kill_bus()
         if self._task:
             self._task.cancel()

@@ -21,17 +21,19 @@ from busbar.bus.memory import MemoryNetwork
 from busbar.config.site import Site
 from busbar.domain.kinds import AssetKind
 from busbar.events import Event
-from busbar.loops import VirtualClock, VirtualLoop, run_virtual, sleep_until
+from busbar.loops import VirtualClock, VirtualLoop, run_virtual
+from busbar.nap import Nap
 from busbar.registry import SERVICES
 from busbar.sim.faults import Faults
 from busbar.sim.memory_transport import MemoryNetwork as DeviceNetwork
 from busbar.sim.process import Process, Surroundings
 from busbar.sim.trouble import LOST_SHARE, Fault, Incident, incidents
 from busbar.sim.twin import Twin
+from busbar.subjects import ALARM, ENERGY, FALLBACK, RESULT, SESSION, SETPOINT
 
 STEP_S: Final = 0.2
 """Physics moves on this grid; control sees it through its polls."""
-TRACED: Final = frozenset({"setpoint", "result", "session", "fallback", "report"})
+TRACED: Final = frozenset(subject.noun for subject in (SETPOINT, RESULT, SESSION, FALLBACK, ALARM, ENERGY))
 NOT_SIMULATED: Final = frozenset({"site-page"})
 """Shows, decides nothing, and needs a socket."""
 
@@ -104,7 +106,7 @@ class _Simulation:
         self.loop = loop
         lost = SeededFaults(run.seed, drop=LOST_SHARE) if Fault.LOST in run.faults else None
         self.network = MemoryNetwork(run.site.id, self.clock, lost, run.wire)
-        self.network.tap(self._tap)
+        self.network.tap(self._tap, TRACED)
         self.devices = DeviceNetwork()
         for device_id, device in self.twin.devices.items():
             address = run.site.devices[device_id]
@@ -113,10 +115,11 @@ class _Simulation:
         self.processes = self._processes()
         self._digest = hashlib.sha256()
         self._trace = trace
-        self._traced: dict[str, bool] = {}
+        self._lines: list[str] = []
+        """Of the trace, not yet hashed."""
 
     def _processes(self) -> dict[str, Process]:
-        around = Surroundings(self.run.site, self.network, self.clock, self.devices.factory)
+        around = Surroundings(self.run.site, self.network, self.clock, self.devices)
         found: dict[str, Process] = {}
         for service in SERVICES.values():
             if service.name in NOT_SIMULATED:
@@ -137,13 +140,18 @@ class _Simulation:
             process.start()
         troubles = [self.loop.create_task(self._trouble(incident)) for incident in plan]
         before_wh = self._counters_wh()
-        await self.loop.create_task(self._physics())
+        try:
+            await self.loop.create_task(self._physics())
+        finally:
+            self._flush()  # a run that is broken off leaves its trace
         self.record.charged_wh = {name: wh - before_wh[name] for name, wh in self._counters_wh().items()}
         for trouble in troubles:
             trouble.cancel()
         for process in self.processes.values():
             await process.kill()
         self.record.restarts = {name: p.starts - 1 for name, p in self.processes.items() if p.starts > 1}
+        self._flush()
+        self.record.messages = self.network.messages
         self.record.trace_hash = self._digest.hexdigest()
         return self.record
 
@@ -155,13 +163,12 @@ class _Simulation:
 
     async def _physics(self) -> None:
         """Move the twin on its grid; once a second note the truth, once a minute tidy up."""
-        loop, twin = self.loop, self.twin
+        twin, nap = self.twin, Nap(self.loop)
         steps = round(self.run.duration_s / STEP_S)
         per_second = round(1.0 / STEP_S)
-        start_s = loop.time()
+        start_s = self.loop.time()
         for step in range(1, steps + 1):
-            due_s = start_s + step * STEP_S
-            await sleep_until(loop, due_s)
+            await nap.until(start_s + step * STEP_S)
             twin.advance(step * STEP_S)
             if step % per_second == 0:
                 self._write(f"{step // per_second} {twin.trace_line()}\n")
@@ -170,6 +177,7 @@ class _Simulation:
                     self._minute(step * STEP_S)
 
     def _minute(self, done_s: float) -> None:
+        self._flush()
         gc.collect(1)
         if self.progress:
             self.progress(done_s)
@@ -196,14 +204,15 @@ class _Simulation:
             device.faults = before
 
     def _tap(self, subject: str, event: Event) -> None:
-        self.record.messages += 1
-        traced = self._traced.get(subject)
-        if traced is None:
-            traced = self._traced[subject] = subject.split(".")[3] in TRACED
-        if traced:
-            self._write(f"{self.loop.time():.3f} {subject} {event.model_dump_json()}\n")
+        self._write(f"{self.loop.time():.3f} {subject} {event.model_dump_json()}\n")
 
     def _write(self, line: str) -> None:
-        self._digest.update(line.encode())
+        self._lines.append(line)
+
+    def _flush(self) -> None:
+        """Into the hash, and onto the trace where one is wanted."""
+        text = "".join(self._lines)
+        self._lines.clear()
+        self._digest.update(text.encode())
         if self._trace:
-            self._trace.write(line)
+            self._trace.write(text)
