@@ -48,20 +48,25 @@ class Aggregator:
         }  # fmt: skip
         tracks = list(self._tracks.values())
         self._nodes = build(site, tracks)
+        self._metered = [(n, n.meter) for n in self._nodes if n.meter is not None]
+        self._upwards = self._nodes[::-1]
+        """Children before their parents."""
         self._guard = Guard(self._nodes, site)
         self._meters = frozenset(meters)
         self._connectors = [(t, reaction_s(site, t.entity)) for t in tracks if t.entity.kind in CONNECTORS]
-        self._assets = [t for t in tracks if t.entity.kind not in CONNECTORS and t.entity.kind is not AssetKind.METER]
+        self._others = [t for t in tracks if t.entity.kind not in CONNECTORS]
+        self._assets = [t for t in self._others if t.entity.kind is not AssetKind.METER]
         self._life_ms = picture.lifetime_ms(site)
+        self._portraits = [picture.Portrait(node, self._life_ms) for node in self._nodes]
 
     # -- inputs
 
     def observe(self, event: Measurement, at_s: float) -> bool:
         """A measurement that was true at monotonic `at_s`. True: a limit is exceeded, a snapshot is due at once."""
         track = self._tracks.get(event.asset)
-        if track is None or track.take(event, at_s) is None or event.asset not in self._meters:
+        if track is None or not track.take(event, at_s):
             return False
-        return self._guard.measured(event.asset, at_s)
+        return event.asset in self._meters and self._guard.measured(event.asset, at_s)
 
     def session(self, event: Session, stored: bool = False) -> None:
         """A live one replaces what is known; a stored one only what is older."""
@@ -108,23 +113,24 @@ class Aggregator:
             fingerprint=self._site.fingerprint,
             guard=self._guard.take(),
             collectors=tuple([picture.collector_sample(n) for n in self._nodes]),
-            connectors=tuple([picture.connector_sample(t, now_s, now_ms) for t, _ in self._connectors]),
-            assets=tuple([picture.asset_sample(t, now_s) for t in self._assets]),
+            connectors=tuple([picture.connector_sample(t, now_ms) for t, _ in self._connectors]),
+            assets=tuple([picture.asset_sample(t) for t in self._assets]),
         )
 
-    def states(self, now_s: float, now_ms: int) -> list[CollectorState]:
+    def states(self, now_ms: int) -> list[CollectorState]:
         """Every collector as of the last snapshot, depth first."""
-        return [picture.collector_state(n, now_s, now_ms, self._life_ms) for n in self._nodes]
+        return [portrait.state(now_ms) for portrait in self._portraits]
 
     def _calculate(self, now_s: float) -> None:
+        for track in self._others:
+            track.grow_old(now_s)
         for track, reaction in self._connectors:
             track.prepare(now_s, reaction)
-        metered = [(n, n.meter) for n in self._nodes if n.meter is not None]
-        for node, meter in metered:
-            node.calculate_metered(meter, now_s)
-        for node, _ in metered:
-            node.leave_over(now_s)
-        for node in reversed(self._nodes):  # children come after their parents
+        for node, meter in self._metered:
+            node.calculate_metered(meter)
+        for node, _ in self._metered:
+            node.leave_over()
+        for node in self._upwards:
             if node.meter is None:
-                node.calculate_virtual(now_s)
-            node.add_up(now_s)
+                node.calculate_virtual()
+            node.add_up()

@@ -18,7 +18,7 @@ from typing import Final
 from busbar.config.site import Site
 from busbar.domain.limits import REACTION_TIME_S
 from collector_aggregator.nodes import Node, reaction_s
-from collector_aggregator.samples import Six, Three
+from collector_aggregator.samples import NO_POWER, Six, Three
 
 OVER_S: Final = 3.0
 
@@ -50,7 +50,7 @@ class _Excess:
 class _Limits:
     """One collector's limits in the root's frame, and its excess."""
 
-    __slots__ = ("excess", "largest_va", "largest_w", "node", "rated_a")
+    __slots__ = ("_above", "_seen", "excess", "largest_va", "largest_w", "node", "rated_a")
 
     def __init__(self, node: Node, site: Site) -> None:
         times = [reaction_s(site, t.entity) for t in node.connectors]
@@ -61,13 +61,29 @@ class _Limits:
         )
         self.largest_w = node.collector.file.power_limit_w
         self.largest_va = node.collector.file.power_limit_va
+        self._seen: Six = NO_POWER
+        """Powers that were compared last: a meter that is read again unchanged gives the same object."""
+        self._above = False
 
-    def above(self, powers: Six, current_a: Three | None) -> bool:
+    def see(self, at_s: float) -> bool:
+        """Look at the newest values. True: tell it now."""
+        node = self.node
+        if node.meter is None:
+            self._above = self._is_above(node.flowing(), None)
+        elif node.meter.newest is not None and node.meter.powers is not self._seen:
+            self._seen = node.meter.powers
+            self._above = self._is_above(self._seen, node.meter.newest.current_a)
+        if not self._above and self.excess.told_s is None:
+            return False
+        return self.excess.see(self._above, at_s)
+
+    def _is_above(self, powers: Six, current_a: Three | None) -> bool:
+        voltage_v = self.node.voltage_v
         for root, rated_a in self.rated_a:
             if current_a is not None and current_a[root] > rated_a:
                 return True
-            apparent_va = math.hypot(powers[root], powers[3 + root])
-            if apparent_va > rated_a * self.node.voltage_v(root):
+            p, q, rated_va = powers[root], powers[3 + root], rated_a * voltage_v[root]
+            if p * p + q * q > rated_va * rated_va:
                 return True
         if self.largest_w is None and self.largest_va is None:
             return False
@@ -93,14 +109,17 @@ class Guard:
     def measured(self, meter: str, at_s: float) -> bool:
         """A new sample of this meter. True: a snapshot is due at once."""
         due = False
-        for limits in self._of_meter.get(meter, ()):
-            due = self._see(limits, at_s) or due
+        for limits in self._of_meter[meter]:
+            if limits.see(at_s):
+                self._pending.append(limits.node.collector.id)
+                due = True
         return due
 
     def cycle(self, now_s: float) -> None:
         """Virtual collectors have no meter whose samples could be watched: they are looked at in each cycle."""
         for limits in self._virtual:
-            self._see(limits, now_s)
+            if limits.see(now_s):
+                self._pending.append(limits.node.collector.id)
 
     @property
     def pending(self) -> bool:
@@ -112,15 +131,6 @@ class Guard:
             return ()
         found, self._pending = tuple(dict.fromkeys(self._pending)), []
         return found
-
-    def _see(self, limits: _Limits, at_s: float) -> bool:
-        node = limits.node
-        newest = node.meter.newest if node.meter is not None else None
-        above = limits.above(node.flowing(), newest.current_a if newest is not None else None)
-        tell = limits.excess.see(above, at_s)
-        if tell:
-            self._pending.append(node.collector.id)
-        return tell
 
 
 def _virtual_above(node: Node) -> list[str]:

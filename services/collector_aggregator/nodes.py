@@ -35,6 +35,9 @@ ALLOCATED: Final = ("ac_w", "dc_w")
 GENERATORS: Final = (AssetKind.PV, AssetKind.WIND, AssetKind.CHP)
 
 
+_NOMINAL_V: Final[Three] = (NOMINAL_VOLTAGE_V, NOMINAL_VOLTAGE_V, NOMINAL_VOLTAGE_V)
+
+
 class Node:
     """One collector with what hangs on it; built once, calculated each cycle."""
 
@@ -50,9 +53,12 @@ class Node:
         self.connectors = [t for t in hanging if t.entity.kind in CONNECTORS]
         self.own = [t for t in hanging if t.entity.collector == collector.id and t.entity.kind is not AssetKind.METER]
         self.own_assets = [t for t in assets if t.entity.collector == collector.id]
+        self.own_kinds = [(SUM_OF[t.entity.kind], t) for t in self.own if t.entity.kind in SUM_OF]
         self.assets = assets
         self.children: list[Node] = []
         self.parent: Node | None = None
+        self.metered_above: Node | None = None
+        """The nearest metered collector, itself included."""
         self.unmetered_load: Track | None = None
         """The load without a meter in this metered collector's region: at most one (SPC-15)."""
         self.unmetered = _worst_case(collector)
@@ -69,77 +75,77 @@ class Node:
         """A load without a meter stands in it with its worst case, because what it draws cannot be told."""
         self.valid = False
         self.age_ms = NEVER_MS
-        self.sums: dict[str, list[float]] = {}
+        self.sums: dict[str, Three] = {}
         """Active power by kind, SPC-16 (`SUM_OF`)."""
         self.parts_known = False
         """Nothing of a kind with a sum is silent below."""
+        self.free = 0
+        """Live connectors below without a vehicle."""
         self._left_over: Six | None = None
 
     @property
-    def metered_above(self) -> Node | None:
-        """The nearest metered collector, itself included."""
-        node: Node | None = self
-        while node is not None and node.meter is None:
-            node = node.parent
-        return node
-
-    def voltage_v(self, phase: int) -> float:
+    def voltage_v(self) -> Three:
         """Measured at the nearest meter above, else 230 V."""
-        node = self.metered_above
-        newest = node.meter.newest if node is not None and node.meter is not None else None
-        return newest.voltage_v[phase] if newest is not None else NOMINAL_VOLTAGE_V
+        above = self.metered_above
+        newest = above.meter.newest if above is not None and above.meter is not None else None
+        return newest.voltage_v if newest is not None else _NOMINAL_V
 
     # -- metered
 
-    def calculate_metered(self, meter: Track, now_s: float) -> None:
-        self.age_ms = meter.age_ms(now_s)
-        self.valid = self.age_ms < self.timeout_ms
+    def calculate_metered(self, meter: Track) -> None:
+        self.age_ms = meter.age_ms
+        self.valid = meter.age_ms < self.timeout_ms
         newest = meter.newest
         if newest is None:
             return
         self.measured = newest.powers
-        common_s = newest.at_s
+        common_s = meter.newest_s
         for track in self.connectors:
-            if track.live and track.newest is not None and track.newest.at_s < common_s:
-                common_s = track.newest.at_s
+            if track.newest_s < common_s and track.live:
+                common_s = track.newest_s
         aligned = meter.at(common_s) or newest
         background = self._less(aligned)
         if aligned is not newest:
             background = _larger(background, self._less(newest))
         self.background = background
-        generation = [0.0, 0.0, 0.0]
+        a = b = c = 0.0
         for track in self.assets:
-            _give(generation, track.powers)
-        self._generates(generation)
+            p = track.powers
+            if p[0] < 0.0:
+                a += p[0]
+            if p[1] < 0.0:
+                b += p[1]
+            if p[2] < 0.0:
+                c += p[2]
+        self._generates(a, b, c)
 
-    def _generates(self, given_w: list[float]) -> None:
+    def _generates(self, a: float, b: float, c: float) -> None:
         """What generators gave last; and whatever the background itself gives back is generation too."""
-        a, b, c = (min(0.0, given, net) for given, net in zip(given_w, self.background[:3], strict=True))
-        self.generation_w = (a, b, c)
+        p, q, r, _, _, _ = self.background
+        self.generation_w = (p if p < a else a, q if q < b else b, r if r < c else c)
 
     def _less(self, meter: Sample) -> Six:
         """The meter's sample less what connectors may have drawn then."""
         at_s = meter.at_s
         a, b, c, x, y, z = meter.powers
         for track in self.connectors:
-            p = track.drawn(at_s)
-            if p is not NO_POWER:
-                a -= p[0]
-                b -= p[1]
-                c -= p[2]
-                x -= p[3]
-                y -= p[4]
-                z -= p[5]
+            p, q, r, u, v, w = track.late if track.newest_s < at_s else track.drawn(at_s)
+            a -= p
+            b -= q
+            c -= r
+            x -= u
+            y -= v
+            z -= w
         return (a, b, c, x, y, z)
 
-    def leave_over(self, now_s: float) -> None:
+    def leave_over(self) -> None:
         """What the load without a meter draws: the background less all that is measured in this meter's region."""
         self._left_over = None
         load = self.unmetered_load
         if load is None or not self.valid:
             return
         rest = list(self.background)
-        for known in self._region(now_s):
+        for known in self._region():
             if known is None:
                 return
             for i in range(6):
@@ -149,14 +155,14 @@ class Node:
         turned = [min(max(-most[i], rest[3 + i]), most[i]) for i in range(3)]
         self._left_over = (*left, *turned)  # type: ignore[assignment]  # three and three
 
-    def _region(self, now_s: float) -> Iterable[Six | None]:
+    def _region(self) -> Iterable[Six | None]:
         """Every measured part below this meter and not below another; None: one is silent."""
         waiting = [self]
         while waiting:
             node = waiting.pop()
             for track in node.own_assets:
                 if track.entity.device is not None:
-                    yield track.powers if track.age_ms(now_s) < self.timeout_ms else None
+                    yield track.powers if track.age_ms < self.timeout_ms else None
             for child in node.children:
                 if child.meter is None:
                     waiting.append(child)
@@ -165,43 +171,40 @@ class Node:
 
     # -- virtual
 
-    def calculate_virtual(self, now_s: float) -> None:
+    def calculate_virtual(self) -> None:
         """After all metered collectors and after the children."""
-        sums = list(self.unmetered)
-        assumed = list(self.unmetered)
-        generation = [0.0, 0.0, 0.0]
-        age_ms, valid = 0, True
-        self.guessed = any(child.guessed for child in self.children)
+        sums = assumed = self.unmetered
+        generation: Three = (0.0, 0.0, 0.0)
+        age_ms, valid, guessed = 0, True, False
         for track in self.own_assets:
-            known, age = self._known(track, now_s)
+            known, age = self._known(track)
+            generates = track.entity.kind in GENERATORS
             if known is None:
-                known = _instead(track)
-                self.guessed = self.guessed or track.entity.kind not in GENERATORS
-                _add(assumed, known)
-            _add(sums, known)
-            _give(generation, known)
-            if track.entity.kind not in GENERATORS:
-                age_ms = max(age_ms, age)
+                known = NO_POWER if generates else _rated(track.entity)  # silent: nothing of it, or its worst case
+                guessed = guessed or not generates
+                assumed = _plus(assumed, known)
+            sums = _plus(sums, known)
+            generation = _giving(generation, known)
+            if not generates and age > age_ms:
+                age_ms = age
         for child in self.children:
-            _add(sums, child.background)
-            _give(generation, child.generation_w)
+            sums = _plus(sums, child.background)
+            generation = _giving(generation, child.generation_w)
             if child.meter is None:
-                _add(assumed, child.assumed)
+                assumed = _plus(assumed, child.assumed)
+            guessed = guessed or child.guessed
             age_ms, valid = max(age_ms, child.age_ms), valid and child.valid
-        self.background = _six(sums)
-        self._generates(generation)
-        self.assumed = _six(assumed)
+        self.background, self.assumed, self.guessed = sums, assumed, guessed
+        self._generates(*generation)
         self.age_ms, self.valid = age_ms, valid and age_ms < self.timeout_ms
-        measured = sums
         for track in self.connectors:
-            _add(measured, track.powers)
-        self.measured = _six(measured)
+            sums = _plus(sums, track.powers)
+        self.measured = sums
 
-    def _known(self, track: Track, now_s: float) -> tuple[Six | None, int]:
+    def _known(self, track: Track) -> tuple[Six | None, int]:
         """What an asset here draws, and how old that is; None where it is silent."""
         if track.entity.device is not None:
-            age_ms = track.age_ms(now_s)
-            return (track.powers if age_ms < self.timeout_ms else None), age_ms
+            return (track.powers if track.age_ms < self.timeout_ms else None), track.age_ms
         above = self.metered_above
         if above is None:
             return None, NEVER_MS
@@ -209,30 +212,26 @@ class Node:
 
     # -- sums
 
-    def add_up(self, now_s: float) -> None:
-        """Sums by kind; after the children. A silent asset counts 0, and then not all parts are known."""
-        self.sums, self.parts_known = {}, True
+    def add_up(self) -> None:
+        """Sums by kind, free connectors; after the children. A silent asset counts 0: not all parts are known then."""
+        sums: dict[str, Three] = {}
+        known, free = True, 0
         for child in self.children:
-            self.parts_known = self.parts_known and child.parts_known
+            known = known and child.parts_known
+            free += child.free
             for name, part in child.sums.items():
-                self._sum(name, part)
-        for track in self.own:
-            name = SUM_OF.get(track.entity.kind, "")
-            if not name:
-                continue
-            if track.age_ms(now_s) < self.timeout_ms:
-                self._sum(name, track.powers)
+                into = sums.get(name)
+                sums[name] = part if into is None else (into[0] + part[0], into[1] + part[1], into[2] + part[2])
+        for name, track in self.own_kinds:
+            if track.free:
+                free += 1
+            if track.age_ms < self.timeout_ms:
+                a, b, c, _, _, _ = track.powers
+                into = sums.get(name)
+                sums[name] = (a, b, c) if into is None else (into[0] + a, into[1] + b, into[2] + c)
             else:
-                self.parts_known = False
-
-    def _sum(self, name: str, part: Sequence[float]) -> None:
-        into = self.sums.get(name)
-        if into is None:
-            self.sums[name] = [part[0], part[1], part[2]]
-        else:
-            into[0] += part[0]
-            into[1] += part[1]
-            into[2] += part[2]
+                known = False
+        self.sums, self.parts_known, self.free = sums, known, free
 
     # -- for the guard
 
@@ -240,12 +239,10 @@ class Node:
         """Newest measured powers, for the guard: own meter, else the newest of all parts."""
         if self.meter is not None:
             return self.meter.powers
-        sums = [0.0] * 6
-        for track in self.own:
-            _add(sums, track.powers)
-        for child in self.children:
-            _add(sums, child.flowing())
-        return _six(sums)
+        sums = NO_POWER
+        for track in self.inputs:
+            sums = _plus(sums, track.powers)
+        return sums
 
 
 def build(site: Site, tracks: Sequence[Track]) -> list[Node]:
@@ -255,6 +252,7 @@ def build(site: Site, tracks: Sequence[Track]) -> list[Node]:
         if spec.parent is not None:
             node.parent = nodes[spec.parent]
             nodes[spec.parent].children.append(node)
+        node.metered_above = node if node.meter is not None else node.parent and node.parent.metered_above
     for node in reversed(nodes):  # children come after their parents
         if node.meter is not None:
             node.inputs = [node.meter]
@@ -274,11 +272,6 @@ def reaction_s(site: Site, entity: Entity) -> float:
     device = site.devices.get(entity.device) if entity.device else None
     facts = site.packages.get(device.package) if device else None
     return facts.reaction_s if facts else REACTION_TIME_S
-
-
-def _instead(track: Track) -> Six:
-    """Of an asset that is silent: nothing of a generator, the worst case of a load."""
-    return NO_POWER if track.entity.kind in GENERATORS else _rated(track.entity)
 
 
 def _worst_case(collector: Collector) -> Six:
@@ -309,18 +302,14 @@ def _larger(one: Six, other: Six) -> Six:
     return (a, b, c, x, y, z)
 
 
-def _add(into: list[float], part: Six) -> None:
-    for i in range(6):
-        into[i] += part[i]
+def _plus(one: Six, other: Six) -> Six:
+    a, b, c, x, y, z = one
+    p, q, r, u, v, w = other
+    return (a + p, b + q, c + r, x + u, y + v, z + w)
 
 
-def _give(into: list[float], powers: Sequence[float]) -> None:
-    """Add what is produced."""
-    for i in range(3):
-        if powers[i] < 0.0:
-            into[i] += powers[i]
-
-
-def _six(values: Sequence[float]) -> Six:
-    a, b, c, x, y, z = values
-    return (a, b, c, x, y, z)
+def _giving(given: Three, powers: Sequence[float]) -> Three:
+    """With what is produced."""
+    a, b, c = given
+    p, q, r = powers[:3]
+    return (a + p if p < 0.0 else a, b + q if q < 0.0 else b, c + r if r < 0.0 else c)

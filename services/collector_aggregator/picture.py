@@ -6,18 +6,17 @@ default.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from math import hypot
 from typing import Final
 
-from busbar.config.site import Site
-from busbar.domain.charging import Status
+from busbar.config.site import Collector, Site
 from busbar.domain.quality import Quality
 from busbar.domain.topology import to_own_frame
 from busbar.events import AssetSample, CollectorSample, CollectorState, ConnectorSample, Sums
 from busbar.units import MIN_CURRENT_A, ZERO, Phase, PhaseVector
 from collector_aggregator.nodes import ALLOCATED, Node
-from collector_aggregator.samples import Six, Three
+from collector_aggregator.samples import Six, Three, phases_of
 from collector_aggregator.track import NEVER_MS, Track
 
 _NO_SUMS: Final[dict[str, PhaseVector | None]] = {name: field.default for name, field in Sums.model_fields.items()}
@@ -29,23 +28,24 @@ def lifetime_ms(site: Site) -> int:
 
 
 def collector_sample(node: Node) -> CollectorSample:
+    measured, background = node.measured, node.background
     return CollectorSample.trusted(
         collector=node.collector.id,
         valid=node.valid,
         age_ms=node.age_ms,
-        power_w=_active(node.measured),
-        reactive_power_var=_reactive(node.measured),
-        background_w=_active(node.background),
-        background_var=_reactive(node.background),
-        generation_w=PhaseVector._make(node.generation_w),
+        power_w=phases_of(measured[:3]),
+        reactive_power_var=phases_of(measured[3:]),
+        background_w=phases_of(background[:3]),
+        background_var=phases_of(background[3:]),
+        generation_w=phases_of(node.generation_w),
     )
 
 
-def connector_sample(track: Track, now_s: float, now_ms: int) -> ConnectorSample:
+def connector_sample(track: Track, now_ms: int) -> ConnectorSample:
     newest, session = track.newest, track.session
     if session is not None and session.ended_at_ms is not None:
         session = None
-    age_ms = track.age_ms(now_s)
+    age_ms, powers = track.age_ms, track.powers
     limit_a, fallback_a, watchdog_s = track.read_back
     return ConnectorSample.trusted(
         connector=track.entity.id,
@@ -53,10 +53,10 @@ def connector_sample(track: Track, now_s: float, now_ms: int) -> ConnectorSample
         reachable=track.live,
         age_ms=age_ms,
         sampled_at_ms=max(0, now_ms - age_ms) if newest is not None else 0,
-        current_a=PhaseVector._make(newest.current_a) if newest is not None else ZERO,
-        power_w=_active(track.powers),
-        reactive_power_var=_reactive(track.powers),
-        voltage_v=PhaseVector._make(newest.voltage_v) if newest is not None else ZERO,
+        current_a=phases_of(newest.current_a) if newest is not None else ZERO,
+        power_w=phases_of(powers[:3]),
+        reactive_power_var=phases_of(powers[3:]),
+        voltage_v=phases_of(newest.voltage_v) if newest is not None else ZERO,
         limit_a=limit_a,
         fallback_a=fallback_a,
         watchdog_s=watchdog_s,
@@ -66,56 +66,66 @@ def connector_sample(track: Track, now_s: float, now_ms: int) -> ConnectorSample
     )
 
 
-def asset_sample(track: Track, now_s: float) -> AssetSample:
-    age_ms = track.age_ms(now_s)
+def asset_sample(track: Track) -> AssetSample:
+    age_ms, powers = track.age_ms, track.powers
     return AssetSample.trusted(
         asset=track.entity.id,
         kind=track.entity.kind,
         reachable=track.reachable_event and age_ms <= track.lifetime_ms,
         age_ms=age_ms,
-        power_w=_active(track.powers),
-        reactive_power_var=_reactive(track.powers),
+        power_w=phases_of(powers[:3]),
+        reactive_power_var=phases_of(powers[3:]),
     )
 
 
-def collector_state(node: Node, now_s: float, now_ms: int, life_ms: int) -> CollectorState:
-    """What is measured or calculated from measurements; worst cases that are only assumed are left out."""
-    collector = node.collector
-    own = collector.root_phases
-    oldest_ms, fresh = _oldest(node, now_s)
-    known = oldest_ms < NEVER_MS
-    seen = _minus(node.measured, node.assumed) if node.meter is None else node.measured
-    free = 0
-    for track in node.connectors:
-        if track.status is Status.AVAILABLE and track.live:
-            free += 1
-    reserve_a = max(
-        collector.file.fixed_reserve_a, MIN_CURRENT_A * min(free, collector.file.dynamic_reserve_connectors)
-    )
+class Portrait:
+    """Makes the states of one collector; what never changes of them is worked out once."""
+
+    def __init__(self, node: Node, life_ms: int) -> None:
+        self._node = node
+        self._life_ms = life_ms
+        self._own = node.collector.root_phases
+        self._reserved = [_reserved(node.collector, free) for free in range(len(node.connectors) + 1)]
+        """Reserve, and rating less reserve, by number of free connectors."""
+
+    def state(self, now_ms: int) -> CollectorState:
+        """What is measured or calculated from measurements; worst cases that are only assumed are left out."""
+        node, own = self._node, self._own
+        oldest_ms, fresh = _oldest(node)
+        known = oldest_ms < NEVER_MS
+        seen = _minus(node.measured, node.assumed) if node.meter is None else node.measured
+        reserve_a, limit_a = self._reserved[node.free]
+        return CollectorState.trusted(
+            collector=node.collector.id,
+            measured_at_ms=max(0, now_ms - oldest_ms) if known else 0,
+            lifetime_ms=self._life_ms,
+            virtual=node.meter is None,
+            quality=_quality(node.valid, fresh),
+            current_a=_own(_signed_current(node, seen), own) if known else None,
+            power_w=_own(seen[:3], own) if known else None,
+            reactive_power_var=_own(seen[3:], own) if known else None,
+            sums=_sums(node, own),
+            free_connectors=node.free,
+            reserve_a=reserve_a,
+            limit_a=limit_a,
+        )
+
+
+def _reserved(collector: Collector, free: int) -> tuple[float, PhaseVector]:
+    file = collector.file
+    reserve_a = max(file.fixed_reserve_a, MIN_CURRENT_A * min(free, file.dynamic_reserve_connectors))
     a, b, c = collector.rated_a
-    return CollectorState.trusted(
-        collector=collector.id,
-        measured_at_ms=max(0, now_ms - oldest_ms) if known else 0,
-        lifetime_ms=life_ms,
-        virtual=node.meter is None,
-        quality=_quality(node.valid, fresh),
-        current_a=_own(_signed_current(node, seen), own) if known else None,
-        power_w=_own(seen, own) if known else None,
-        reactive_power_var=_own(seen[3:], own) if known else None,
-        sums=_sums(node),
-        free_connectors=free,
-        reserve_a=reserve_a,
-        limit_a=PhaseVector(max(0.0, a - reserve_a), max(0.0, b - reserve_a), max(0.0, c - reserve_a)),
-    )
+    return reserve_a, PhaseVector(max(0.0, a - reserve_a), max(0.0, b - reserve_a), max(0.0, c - reserve_a))
 
 
-def _oldest(node: Node, now_s: float) -> tuple[int, bool]:
+def _oldest(node: Node) -> tuple[int, bool]:
     """Age of the oldest input, and whether every one is younger than three of its polls."""
     oldest_ms, fresh = 0, True
     for track in node.inputs:
-        age_ms = track.age_ms(now_s)
-        oldest_ms = max(oldest_ms, age_ms)
-        fresh = fresh and age_ms <= track.lifetime_ms
+        age_ms = track.age_ms
+        oldest_ms = age_ms if age_ms > oldest_ms else oldest_ms
+        if age_ms > track.lifetime_ms:
+            fresh = False
     return oldest_ms, fresh
 
 
@@ -126,12 +136,12 @@ def _quality(valid: bool, fresh: bool) -> Quality:
     return Quality.GOOD if fresh else Quality.STALE
 
 
-def _own(values: Sequence[float], own: Sequence[Phase]) -> PhaseVector:
+def _own(values: Three, own: Sequence[Phase]) -> PhaseVector:
     """Root frame to the collector's own; phases that it does not have are 0."""
     if len(own) == 3:
         a, b, c = own
-        return PhaseVector(values[a], values[b], values[c])
-    return to_own_frame(PhaseVector(values[0], values[1], values[2]), own)
+        return phases_of((values[a], values[b], values[c]))
+    return to_own_frame(phases_of(values), own)
 
 
 def _signed_current(node: Node, seen: Six) -> Three:
@@ -140,13 +150,13 @@ def _signed_current(node: Node, seen: Six) -> Three:
     if newest is not None:
         a, b, c = newest.current_a
     else:
-        a, b, c = (math.hypot(seen[i], seen[3 + i]) / node.voltage_v(i) for i in range(3))
+        u, v, w = node.voltage_v
+        a, b, c = hypot(seen[0], seen[3]) / u, hypot(seen[1], seen[4]) / v, hypot(seen[2], seen[5]) / w
     return (-a if seen[0] < 0.0 else a, -b if seen[1] < 0.0 else b, -c if seen[2] < 0.0 else c)
 
 
-def _sums(node: Node) -> Sums:
+def _sums(node: Node, own: Sequence[Phase]) -> Sums:
     """SPC-16, own frame. UCL_SUM is None where a part of the difference is not known."""
-    own = node.collector.root_phases
     b, s = node.background, node.assumed
     x, y, z = b[0] - s[0], b[1] - s[1], b[2] - s[2]
     found = dict(_NO_SUMS)
@@ -163,11 +173,3 @@ def _minus(whole: Six, part: Six) -> Six:
     a, b, c, x, y, z = whole
     p, q, r, u, v, w = part
     return (a - p, b - q, c - r, x - u, y - v, z - w)
-
-
-def _active(powers: Six) -> PhaseVector:
-    return PhaseVector(powers[0], powers[1], powers[2])
-
-
-def _reactive(powers: Six) -> PhaseVector:
-    return PhaseVector(powers[3], powers[4], powers[5])

@@ -14,12 +14,13 @@ no sample: the age of the one before grows (FC-7).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import hypot, isfinite, sqrt
 from typing import Any, Final, NamedTuple
 
 from busbar.events import Measurement
-from busbar.units import NOMINAL_VOLTAGE_V, Phase
+from busbar.units import NOMINAL_VOLTAGE_V, Phase, PhaseVector
 
 Three = tuple[float, float, float]
 Six = tuple[float, float, float, float, float, float]
@@ -45,10 +46,15 @@ class Sample(NamedTuple):
     voltage_v: Three
 
 
+sample_of: Final[Callable[[tuple[float, Six, Three, Three]], Sample]] = partial(tuple.__new__, Sample)
+phases_of: Final[Callable[[Three], PhaseVector]] = partial(tuple.__new__, PhaseVector)
+"""`_make` of both without the Python call that it is: dozens are made each second. The types see to their length."""
+
+
 class Reader:
     """Reads the measurements of one entity; its names and phases are worked out once."""
 
-    __slots__ = ("_count", "_names", "_names_set", "_own_of", "_straight")
+    __slots__ = ("_count", "_names", "_names_set", "_own_of", "_three")
 
     def __init__(self, root_phases: Sequence[Phase]) -> None:
         names = _NAMES[: len(root_phases)]
@@ -64,28 +70,60 @@ class Reader:
         self._names_set = frozenset(self._names)
         own_of = {int(root): own for own, root in enumerate(root_phases)}
         self._own_of = tuple(own_of.get(root, -1) for root in range(3))
-        self._straight = self._own_of == (0, 1, 2)
+        self._three = -1 not in self._own_of
 
     def read(self, event: Measurement, at_s: float) -> Sample | None:
         """None where nothing usable was measured."""
         if not event.reachable:
             return None
-        got: list[float | str | None] = list(map(event.points.get, self._names))
+        got: list[Any] = list(map(event.points.get, self._names))
         quality = event.quality
         if quality and not self._names_set.isdisjoint(quality):
             got = [None if name in quality else value for name, value in zip(self._names, got, strict=True)]
         try:
-            if self._straight and None not in got[:9]:
-                return _complete(got, at_s)
-            return self._sample(got, at_s)  # type: ignore[arg-type]  # a text raises TypeError below
-        except TypeError:
+            if self._three and None not in got[:6]:
+                return self._with_currents(got, at_s)
+            return self._sample(got, at_s)
+        except TypeError:  # a text among the numbers
             return self._sample([None if isinstance(v, str) else v for v in got], at_s)
+
+    def _with_currents(self, got: Sequence[Any], at_s: float) -> Sample | None:
+        """The same as `_sample` for the commonest case, a dozen times a second: U and I of three phases are known.
+        Written out, because loops over three values cost more than the arithmetic."""
+        u1, u2, u3, i1, i2, i3, p1, p2, p3, q1, q2, q3, active, reactive = got
+        u1 = u1 if _LOW_V < u1 < _HIGH_V else NOMINAL_VOLTAGE_V
+        u2 = u2 if _LOW_V < u2 < _HIGH_V else NOMINAL_VOLTAGE_V
+        u3 = u3 if _LOW_V < u3 < _HIGH_V else NOMINAL_VOLTAGE_V
+        i1 = i1 if i1 > 0.0 else 0.0 - i1
+        i2 = i2 if i2 > 0.0 else 0.0 - i2
+        i3 = i3 if i3 > 0.0 else 0.0 - i3
+        s1, s2, s3 = u1 * i1, u2 * i2, u3 * i3
+        if p1 is None or p2 is None or p3 is None:
+            whole = s1 + s2 + s3
+            if active is None:
+                p1, p2, p3 = s1, s2, s3
+            elif whole > 0.0:
+                p1, p2, p3 = active * s1 / whole, active * s2 / whole, active * s3 / whole
+            else:
+                p1 = p2 = p3 = active / 3
+        if q1 is None or q2 is None or q3 is None:
+            s1, s2, s3 = s1 * s1 - p1 * p1, s2 * s2 - p2 * p2, s3 * s3 - p3 * p3
+            q1 = sqrt(s1) if s1 > 0.0 else 0.0
+            q2 = sqrt(s2) if s2 > 0.0 else 0.0
+            q3 = sqrt(s3) if s3 > 0.0 else 0.0
+            if reactive is not None and reactive < 0.0:
+                q1, q2, q3 = -q1, -q2, -q3
+        if not isfinite(p1 + p2 + p3 + q1 + q2 + q3 + i1 + i2 + i3):
+            return None
+        a, b, c = self._own_of
+        p, q, i, u = (p1, p2, p3), (q1, q2, q3), (i1, i2, i3), (u1, u2, u3)
+        return sample_of((at_s, (p[a], p[b], p[c], q[a], q[b], q[c]), (i[a], i[b], i[c]), (u[a], u[b], u[c])))
 
     def _sample(self, got: list[float | None], at_s: float) -> Sample | None:
         n = self._count
         volts = [v if v is not None and _LOW_V < v < _HIGH_V else NOMINAL_VOLTAGE_V for v in got[:n]]
         amps = _known(got[n : 2 * n])
-        apparent = [u * abs(i) for u, i in zip(volts, amps)] if amps is not None else None  # noqa: B905 - hot
+        apparent = [u * abs(i) for u, i in zip(volts, amps, strict=True)] if amps is not None else None
         p = _known(got[2 * n : 3 * n])
         if p is None:
             p = _active(got[-2], apparent, n)
@@ -97,37 +135,16 @@ class Reader:
         if amps is not None:
             i = [abs(x) for x in amps]
         else:
-            i = [math.hypot(x, y) / u for x, y, u in zip(p, q, volts, strict=True)]
-        if not math.isfinite(sum(p) + sum(q) + sum(i)):
+            i = [hypot(x, y) / u for x, y, u in zip(p, q, volts, strict=True)]
+        if not isfinite(sum(p) + sum(q) + sum(i)):
             return None
         return self._rooted(at_s, p, q, i, volts)
 
     def _rooted(self, at_s: float, p: list[float], q: list[float], i: list[float], u: list[float]) -> Sample:
-        if self._straight:
-            return Sample(at_s, (*p, *q), tuple(i), tuple(u))  # type: ignore[arg-type]  # three each
         a, b, c = self._own_of
         if self._count < 3:
             p, q, i, u = [*p, 0.0], [*q, 0.0], [*i, 0.0], [*u, NOMINAL_VOLTAGE_V]  # index -1: not wired
-        return Sample(at_s, (p[a], p[b], p[c], q[a], q[b], q[c]), (i[a], i[b], i[c]), (u[a], u[b], u[c]))
-
-
-def _complete(got: Sequence[Any], at_s: float) -> Sample | None:
-    """The same for the commonest case, five times a second and meter: U, I and P of three phases, not rotated."""
-    u1, u2, u3, i1, i2, i3, p1, p2, p3, q1, q2, q3, _, total = got
-    u1 = u1 if _LOW_V < u1 < _HIGH_V else NOMINAL_VOLTAGE_V
-    u2 = u2 if _LOW_V < u2 < _HIGH_V else NOMINAL_VOLTAGE_V
-    u3 = u3 if _LOW_V < u3 < _HIGH_V else NOMINAL_VOLTAGE_V
-    i1, i2, i3 = abs(i1), abs(i2), abs(i3)
-    if q1 is None or q2 is None or q3 is None:
-        a, b, c = u1 * i1, u2 * i2, u3 * i3
-        q1 = math.sqrt(max(0.0, a * a - p1 * p1))
-        q2 = math.sqrt(max(0.0, b * b - p2 * p2))
-        q3 = math.sqrt(max(0.0, c * c - p3 * p3))
-        if total is not None and total < 0.0:
-            q1, q2, q3 = -q1, -q2, -q3
-    if not math.isfinite(p1 + p2 + p3 + q1 + q2 + q3 + i1 + i2 + i3):
-        return None
-    return Sample(at_s, (p1, p2, p3, q1, q2, q3), (i1, i2, i3), (u1, u2, u3))
+        return sample_of((at_s, (p[a], p[b], p[c], q[a], q[b], q[c]), (i[a], i[b], i[c]), (u[a], u[b], u[c])))
 
 
 def _known(values: Sequence[float | None]) -> list[float] | None:
@@ -147,5 +164,5 @@ def _active(total: float | None, apparent: list[float] | None, count: int) -> li
 def _reactive(total: float | None, active: list[float], apparent: list[float] | None) -> list[float]:
     if apparent is None:
         return [(total or 0.0) / len(active)] * len(active)
-    left = [math.sqrt(max(0.0, s * s - p * p)) for s, p in zip(apparent, active, strict=True)]
+    left = [sqrt(max(0.0, s * s - p * p)) for s, p in zip(apparent, active, strict=True)]
     return left if total is None or total >= 0.0 else [-q for q in left]

@@ -55,7 +55,7 @@ class CollectorAggregator(Actor):
             return
         try:
             await self.bus.publish(SNAPSHOT, self._core.snapshot(now_s, now_ms))
-            for state in self._core.states(now_s, now_ms):
+            for state in self._core.states(now_ms):
                 await self.bus.publish(COLLECTOR, state, state.collector)
         except NotConnectedError:
             self.detail = "no connection to the bus: nothing published"

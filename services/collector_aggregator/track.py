@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any, Final
 
@@ -21,13 +22,15 @@ from busbar.domain.charging import Status
 from busbar.domain.kinds import AssetKind
 from busbar.domain.quality import Quality
 from busbar.events import Measurement, Session
-from collector_aggregator.samples import NO_POWER, Reader, Sample, Six
+from busbar.units import Phase
+from collector_aggregator.samples import NO_POWER, Reader, Sample, Six, sample_of
 
 HISTORY_S: Final = 120.0
 NEVER_MS: Final = 10**9
+_NEVER_S: Final = float("-inf")
 
 _STATUS: Final = {status.value: status for status in Status}
-_READ_BACK: Final = ((0, "actual_limit_current_a"), (1, "fallback_current_a"), (2, "watchdog_timeout_s"))
+_READ_BACK: Final = ("actual_limit_current_a", "fallback_current_a", "watchdog_timeout_s")
 _ABSENT: Final[Any] = object()
 """Not among the points: the device was not asked for it this time."""
 
@@ -37,15 +40,21 @@ class Track:
     `HISTORY_S`, then the older part goes."""
 
     __slots__ = (
-        "_asked_last_a", "_at_s", "_event", "_late", "_read_from", "_reader", "_samples", "_told", "asked_a", "before",
-        "entity", "kept", "live", "newest", "reachable_event", "read_back", "session", "status",
+        "_asked_last_a", "_at_s", "_before", "_before_s", "_event", "_heard", "_heard_quality", "_is_ac", "_read_from",
+        "_reader", "_samples", "_told", "_wired", "age_ms", "asked_a", "entity", "free", "kept", "late", "lifetime_ms",
+        "live", "newest", "newest_s", "powers", "reachable_event", "read_back", "session", "status",
     )  # fmt: skip
 
     def __init__(self, entity: Entity, kept: bool) -> None:
         self.entity = entity
         self.kept = kept
         self.newest: Sample | None = None
-        self.before: Sample | None = None
+        self.newest_s = _NEVER_S
+        """Time of the newest sample."""
+        self.powers: Six = NO_POWER
+        """Of the newest sample."""
+        self.lifetime_ms = 3 * entity.poll_ms
+        """Age after which its values are stale: three polls (FC-7)."""
         self.reachable_event = False
         self.status: Status | None = None
         """Last one seen; None: never, or unknown to us."""
@@ -54,17 +63,28 @@ class Track:
         self.session: Session | None = None
         self.asked_a = 0.0
         """Highest setpoint that the device may be following since its newest sample."""
+        # as of the last `grow_old` or `prepare`
+        self.age_ms = NEVER_MS
         self.live = False
-        """In the last `prepare`: reached, and not silent."""
+        """Reached, and not silent."""
+        self.free = False
+        """A live connector without a vehicle."""
+        self.late: Six = NO_POWER
+        """What it may draw after its newest sample."""
         self._asked_last_a = 0.0
         self._told = False
         self._event: Measurement | None = None
         self._read_from: tuple[object, object] = (None, None)
         """Dictionaries that the newest sample was read from."""
+        self._heard: tuple[object, ...] = ()
+        self._heard_quality: Mapping[str, Quality] = {}
+        self._is_ac = entity.kind is AssetKind.AC_CONNECTOR
+        self._wired = tuple([phase in entity.root_phases for phase in Phase])
         self._reader = Reader(entity.root_phases)
+        self._before: Sample | None = None
+        self._before_s = _NEVER_S
         self._at_s: list[float] = []
         self._samples: list[Sample] = []
-        self._late: Six = NO_POWER
 
     @property
     def heard(self) -> bool:
@@ -73,36 +93,53 @@ class Track:
 
     # -- inputs
 
-    def take(self, event: Measurement, at_s: float) -> Sample | None:
-        """Returns the new sample; None where the event holds no usable one, or is not newer."""
-        newest = self.newest
-        if newest is not None and at_s <= newest.at_s:
-            return None
+    def take(self, event: Measurement, at_s: float) -> bool:
+        """True: it holds a new sample; not where nothing in it is usable, or it is not newer."""
+        if at_s <= self.newest_s:
+            return False
         self._event = event
+        self.lifetime_ms = event.lifetime_ms
         self.reachable_event = event.reachable
-        if self.entity.kind is AssetKind.AC_CONNECTOR and event.reachable:
-            self._hear(event)
+        if not event.reachable:
+            return False
+        points, quality, newest = event.points, event.quality, self.newest
+        if self._is_ac:
+            self._hear(points, quality)
         read = self._read_from
-        if newest is not None and event.points is read[0] and event.quality is read[1] and event.reachable:
-            sample: Sample | None = newest._replace(at_s=at_s)  # read again, unchanged: a driver shares what it decoded
+        if newest is not None and points is read[0] and quality is read[1]:  # a driver shares what has not changed
+            sample = sample_of((at_s, newest.powers, newest.current_a, newest.voltage_v))
         else:
-            sample = self._reader.read(event, at_s)
-        if sample is not None:
-            self._read_from = (event.points, event.quality)
-            self.before, self.newest = newest, sample
-            self.asked_a = self._asked_last_a
-            if self.kept:
-                self._keep(sample)
-        return sample
+            read_now = self._reader.read(event, at_s)
+            if read_now is None:
+                return False
+            sample = read_now
+            self._read_from = (points, quality)
+        self._before, self._before_s = newest, self.newest_s
+        self.newest, self.newest_s, self.powers = sample, at_s, sample.powers
+        self.asked_a = self._asked_last_a
+        if self.kept:
+            times = self._at_s
+            times.append(at_s)
+            self._samples.append(sample)
+            if times[0] < at_s - 2.0 * HISTORY_S:
+                self._forget(at_s - HISTORY_S)
+        return True
 
-    def _hear(self, event: Measurement) -> None:
-        points, quality = event.points, event.quality
-        text = points.get("status", _ABSENT)
+    def _hear(self, points: Mapping[str, object], quality: Mapping[str, Quality]) -> None:
+        """What a device says of itself, which seldom changes."""
+        get = points.get
+        text = get("status", _ABSENT)
+        limit_a, fallback_a, watchdog_s = _READ_BACK
+        shown = (get(limit_a, _ABSENT), get(fallback_a, _ABSENT), get(watchdog_s, _ABSENT))
+        heard = (text, *shown)
+        if heard == self._heard and quality == self._heard_quality:
+            return
+        self._heard, self._heard_quality = heard, quality
         if text is not _ABSENT:
             self.status = _STATUS.get(text) if isinstance(text, str) and "status" not in quality else None
         read_back = self.read_back
-        for index, name in _READ_BACK:
-            value = points.get(name, _ABSENT)
+        for index, name in enumerate(_READ_BACK):
+            value = shown[index]
             if value is _ABSENT:
                 continue
             if name not in quality:
@@ -110,65 +147,62 @@ class Track:
             elif quality[name] is not Quality.STALE:
                 read_back[index] = None
 
-    def _keep(self, sample: Sample) -> None:
-        times = self._at_s
-        times.append(sample.at_s)
-        self._samples.append(sample)
-        if times[0] < sample.at_s - 2.0 * HISTORY_S:
-            old = bisect_right(times, sample.at_s - HISTORY_S)
-            del times[:old], self._samples[:old]
+    def _forget(self, before_s: float) -> None:
+        old = bisect_right(self._at_s, before_s)
+        del self._at_s[:old], self._samples[:old]
 
     def ask(self, current_a: float) -> None:
         """A setpoint was published: until the next sample the device may follow it, or one of those before."""
         self._asked_last_a, self._told = current_a, True
-        self.asked_a = max(self.asked_a, current_a)
+        self.asked_a = current_a if current_a > self.asked_a else self.asked_a
 
     # -- what is known
 
-    def age_ms(self, now_s: float) -> int:
-        return NEVER_MS if self.newest is None else max(0, round((now_s - self.newest.at_s) * 1000.0))
-
-    @property
-    def lifetime_ms(self) -> int:
-        """Age after which its values are stale: three polls (FC-7)."""
-        return self._event.lifetime_ms if self._event is not None else 3 * self.entity.poll_ms
-
-    @property
-    def powers(self) -> Six:
-        return self.newest.powers if self.newest is not None else NO_POWER
-
     def at(self, when_s: float) -> Sample | None:
         """Newest sample at or before `when_s`; the oldest known where there is none."""
-        newest, before = self.newest, self.before
-        if newest is None or newest.at_s <= when_s or before is None:
-            return newest
-        if before.at_s <= when_s or not self.kept:
+        before = self._before
+        if before is None or self.newest_s <= when_s:
+            return self.newest
+        if self._before_s <= when_s or not self.kept:
             return before
         return self._samples[max(0, bisect_right(self._at_s, when_s) - 1)]
 
     # -- for the background
 
+    def grow_old(self, now_s: float) -> None:
+        """Once a cycle."""
+        if self.newest is not None:
+            age_ms = round((now_s - self.newest_s) * 1000.0)
+            self.age_ms = age_ms if age_ms > 0 else 0
+
     def prepare(self, now_s: float, reaction_s: float) -> None:
-        """Once a cycle, before `drawn`."""
+        """Once a cycle, before `drawn`: the same, and what a connector may have drawn since its newest sample."""
         newest = self.newest
         if newest is None:
-            self.live = False
             return
-        age_s = now_s - newest.at_s
-        self.live = self.reachable_event and age_s * 1000.0 <= self.lifetime_ms and age_s <= HISTORY_S
-        self._late = self._following(newest) if self.live else self._silent(newest, age_s, reaction_s)
+        age_s = now_s - self.newest_s
+        age_ms = round(age_s * 1000.0)
+        self.age_ms = age_ms if age_ms > 0 else 0
+        self.live = live = self.reachable_event and age_s * 1000.0 <= self.lifetime_ms and age_s <= HISTORY_S
+        self.free = live and self.status is Status.AVAILABLE
+        self.late = self._following(newest) if live else self._silent(newest, age_s, reaction_s)
 
     def _following(self, newest: Sample) -> Six:
         limit_a = self.read_back[0]
         if limit_a is None:  # not shown: what it was told is booked for it, and where we know of nothing, anything is
             limit_a = self.asked_a if self._told else self.entity.max_current_a
-        effective_a = max(self.asked_a, limit_a)
-        powers, amps, volts = list(newest.powers), newest.current_a, newest.voltage_v
-        for root in self.entity.root_phases:
-            rise_a = effective_a - amps[root]
-            if rise_a > 0.0:
-                powers[root] += rise_a * volts[root]
-        return (powers[0], powers[1], powers[2], powers[3], powers[4], powers[5])
+        effective_a = self.asked_a if self.asked_a > limit_a else limit_a
+        a, b, c, x, y, z = newest.powers
+        i, j, k = newest.current_a
+        u, v, w = newest.voltage_v
+        on_1, on_2, on_3 = self._wired
+        if on_1 and effective_a > i:
+            a += (effective_a - i) * u
+        if on_2 and effective_a > j:
+            b += (effective_a - j) * v
+        if on_3 and effective_a > k:
+            c += (effective_a - k) * w
+        return (a, b, c, x, y, z)
 
     def _silent(self, newest: Sample, age_s: float, reaction_s: float) -> Six:
         _, fallback_a, watchdog_s = self.read_back
@@ -180,15 +214,14 @@ class Track:
 
     def drawn(self, when_s: float) -> Six:
         """What it may have drawn at `when_s` (module docstring)."""
-        newest = self.newest
+        newest, before = self.newest, self._before
         if newest is None:
             return NO_POWER
-        if newest.at_s <= when_s:
-            return newest.powers if newest.at_s == when_s else self._late
-        before = self.before
+        if self.newest_s <= when_s:
+            return newest.powers if self.newest_s == when_s else self.late
         if before is None or when_s < self._at_s[0]:
             return newest.powers if before is None else self._samples[0].powers
-        if before.at_s <= when_s:
+        if self._before_s <= when_s:
             then, after = before, newest
         else:
             index = bisect_right(self._at_s, when_s)
@@ -196,4 +229,6 @@ class Track:
         p, n = then.powers, after.powers
         if then.at_s == when_s or p is n:
             return p
-        return (max(p[0], n[0]), max(p[1], n[1]), max(p[2], n[2]), p[3], p[4], p[5])
+        a, b, c, x, y, z = p
+        d, e, f, _, _, _ = n
+        return (a if a >= d else d, b if b >= e else e, c if c >= f else f, x, y, z)

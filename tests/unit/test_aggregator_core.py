@@ -26,7 +26,7 @@ def demo_world(data: Any = None) -> World:
 
 def states(world: World, now_s: float) -> dict[str, CollectorState]:
     world.snapshot(now_s)
-    return {s.collector: s for s in world.aggregator.states(now_s, round(now_s * 1000))}
+    return {s.collector: s for s in world.aggregator.states(round(now_s * 1000))}
 
 
 # -- ages

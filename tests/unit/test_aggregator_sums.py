@@ -59,7 +59,7 @@ def test_every_connector_stands_in_the_frame_of_the_grid_connection(world: World
 def test_states_stand_in_the_collectors_own_frame_and_their_sums_add_up_to_their_power(world: World) -> None:
     world.say_all(10.0)
     world.snapshot(10.0)
-    for state in world.aggregator.states(10.0, 10_000):
+    for state in world.aggregator.states(10_000):
         collector = world.site.collector(state.collector)
 
         def own(powers: list[float], frame: Any = collector.root_phases) -> PhaseVector:
@@ -110,7 +110,7 @@ def test_the_order_of_the_file_and_of_the_messages_changes_nothing(data: Any, sh
 @given(worlds(), st.floats(0, 100))
 def test_what_is_published_is_complete_and_reads_back_as_it_was(world: World, age_s: float) -> None:
     world.say_all(1.0)
-    for event in (world.snapshot(1.0 + age_s), *world.aggregator.states(1.0 + age_s, 1000)):
+    for event in (world.snapshot(1.0 + age_s), *world.aggregator.states(1000)):
         read = type(event).model_validate_json(event.model_dump_json())
         assert read == event
         assert set(event.__dict__) == set(type(event).model_fields)
@@ -124,4 +124,4 @@ def test_the_same_messages_give_the_same_bytes(world: World) -> None:
         one.say_all(1.0)
         one.say_all(2.0)
     assert world.snapshot(2.5).model_dump_json() == twin.snapshot(2.5).model_dump_json()
-    assert world.aggregator.states(2.5, 2500) == twin.aggregator.states(2.5, 2500)
+    assert world.aggregator.states(2500) == twin.aggregator.states(2500)
