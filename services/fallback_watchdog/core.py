@@ -22,6 +22,9 @@ LISTEN_S: Final = 2.0
 DEAF_AFTER_S: Final = 5.0
 """A check that comes so long after the last one finds a watchdog that was stopped, or cut off."""
 
+ROUNDING_S: Final = 0.001
+"""So much earlier rules are looked at than sums of floats say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -84,6 +87,8 @@ Command = Bind | Release | Silent | Back
 
 
 class _Sign:
+    """When something was heard; shared by the rules that call the same pauses steady."""
+
     __slots__ = ("ever", "gap_s", "heard_s", "steady_since_s")
 
     def __init__(self, started_s: float, gap_s: float) -> None:
@@ -93,14 +98,29 @@ class _Sign:
         self.steady_since_s = started_s
 
     def hear(self, at_s: float) -> None:
-        if self.ever and at_s <= self.heard_s:
-            return
-        if not self.ever or at_s - self.heard_s > self.gap_s:
-            self.steady_since_s = at_s
-        self.heard_s, self.ever = at_s, True
+        if self.ever:
+            pause_s = at_s - self.heard_s
+            if pause_s <= 0.0:
+                return
+            if pause_s > self.gap_s:
+                self.steady_since_s = at_s
+        else:
+            self.ever, self.steady_since_s = True, at_s
+        self.heard_s = at_s
 
     def steady(self, now_s: float) -> bool:
         return self.ever and now_s - self.heard_s <= self.gap_s and self.heard_s - self.steady_since_s >= STEADY_S
+
+
+class _Beats:
+    """Heartbeats of one instance."""
+
+    __slots__ = ("boot", "cycles", "signs")
+
+    def __init__(self, signs: tuple[str, ...]) -> None:
+        self.signs = signs
+        self.boot = ""
+        self.cycles = -1
 
 
 class _Watch:
@@ -108,25 +128,29 @@ class _Watch:
 
     __slots__ = ("active", "rule", "signs", "since_s")
 
-    def __init__(self, rule: Rule, now_s: float) -> None:
+    def __init__(self, rule: Rule, signs: Iterable[_Sign], now_s: float) -> None:
         self.rule = rule
-        gap_s = min(rule.gap_s, rule.timeout_s)  # rarer than the timeout is silence
-        self.signs = {name: _Sign(now_s, gap_s) for name in rule.signs}
+        self.signs = tuple(signs)
         self.active = False
         self.since_s = now_s
 
     def silent_s(self, now_s: float) -> float:
-        silences = [now_s - sign.heard_s for sign in self.signs.values()]
+        silences = [now_s - sign.heard_s for sign in self.signs]
         return (max if self.rule.every else min)(silences)
+
+    def silent_from_s(self) -> float:
+        """It is not silent before, whatever is heard from now on of what was heard already."""
+        heard = [sign.heard_s for sign in self.signs]
+        return (min if self.rule.every else max)(heard) + self.rule.timeout_s
 
     def is_silent(self, now_s: float) -> bool:
         rule = self.rule
         first_s = max(rule.timeout_s, rule.grace_s)
-        over = [now_s - s.heard_s >= (rule.timeout_s if s.ever else first_s) for s in self.signs.values()]
+        over = [now_s - s.heard_s >= (rule.timeout_s if s.ever else first_s) for s in self.signs]
         return any(over) if rule.every else all(over)
 
     def is_steady(self, now_s: float) -> bool:
-        steady = [sign.steady(now_s) for sign in self.signs.values()]
+        steady = [sign.steady(now_s) for sign in self.signs]
         return all(steady) if self.rule.every else any(steady)
 
 
@@ -134,15 +158,20 @@ class Watchdog:
     """All rules of a site. `hear` and `beat` when something comes, `check` once a second."""
 
     def __init__(self, rules: Iterable[Rule], now_s: float) -> None:
-        self._watches = [_Watch(rule, now_s) for rule in rules if rule.signs]
-        self._signs: dict[str, list[_Sign]] = {}
-        for watch in self._watches:
-            for name, sign in watch.signs.items():
-                self._signs.setdefault(name, []).append(sign)
+        signs: dict[str, dict[float, _Sign]] = {}
+        self._watches = []
+        for rule in rules:
+            if rule.signs:
+                gap_s = min(rule.gap_s, rule.timeout_s)  # rarer than the timeout is silence
+                own = [signs.setdefault(name, {}).setdefault(gap_s, _Sign(now_s, gap_s)) for name in rule.signs]
+                self._watches.append(_Watch(rule, own, now_s))
+        self._signs = {name: tuple(by_gap.values()) for name, by_gap in signs.items()}
         self._told: dict[str, Rule] = {}
-        self._beats: dict[tuple[str, str], tuple[str, int]] = {}
+        self._beats: dict[tuple[str, str], _Beats] = {}
         self._checked_s = now_s
         self._judges_from_s = now_s
+        self._quiet_until_s = now_s
+        """Nothing is silent, and no rule can be before: there is nothing to judge."""
 
     @property
     def signs(self) -> Sequence[str]:
@@ -154,22 +183,28 @@ class Watchdog:
     def hear(self, sign: str, at_s: float) -> None:
         """A sign of life that was true at monotonic `at_s`."""
         for known in self._signs.get(sign, ()):
+            if not known.ever:
+                self._quiet_until_s = at_s  # its own time counts from now on, not that of our start
             known.hear(at_s)
 
     def beat(self, service: str, instance: str, boot: str, cycles: int, at_s: float) -> None:
         """A heartbeat. One whose cycles have not grown shows a service that is stuck: no sign of life."""
-        before = self._beats.get((service, instance))
-        self._beats[service, instance] = (boot, cycles)
-        if before is not None and before[0] == boot and cycles <= before[1]:
-            return
-        self.hear(f"service:{service}", at_s)
-        self.hear(f"service:{service}/{instance}", at_s)
+        beats = self._beats.get((service, instance))
+        if beats is None:
+            names = (f"service:{service}", f"service:{service}/{instance}")
+            beats = self._beats[service, instance] = _Beats(tuple([name for name in names if name in self._signs]))
+        grown = cycles > beats.cycles or boot != beats.boot
+        beats.boot, beats.cycles = boot, cycles
+        if grown:
+            for sign in beats.signs:
+                self.hear(sign, at_s)
 
     def adopt(self, rule_id: str, since_s: float) -> None:
         """A bound of the watchdog before this one: it goes on until its signs are steady (FB-5)."""
         for watch in self._watches:
             if watch.rule.id == rule_id and watch.rule.max_current_a is not None:
                 watch.active, watch.since_s = True, since_s
+                self._quiet_until_s = since_s
 
     # -- output
 
@@ -179,10 +214,19 @@ class Watchdog:
             self._judges_from_s = now_s + LISTEN_S
         self._checked_s = now_s
         commands: list[Command] = []
+        if now_s < self._quiet_until_s:
+            return commands
         for watch in self._watches:
             commands.extend(self._judge(watch, now_s))
         commands.extend(self._tell(now_s))
+        self._quiet_until_s = self._next_s(now_s)
         return commands
+
+    def _next_s(self, now_s: float) -> float:
+        """When something has to be judged again."""
+        if any(watch.active for watch in self._watches):
+            return now_s
+        return min([watch.silent_from_s() for watch in self._watches], default=now_s) - ROUNDING_S
 
     def _judge(self, watch: _Watch, now_s: float) -> Iterable[Command]:
         was, rule = watch.active, watch.rule

@@ -57,10 +57,16 @@ def rules_of(site: Site) -> list[Rule]:
 def usable(event: Measurement, phases: int) -> bool:
     """True where control can use it: powers or currents of every phase, or the total power, finite and of good
     quality."""
-    return event.reachable and any(
-        all((value := event.number(name)) is not None and isfinite(value) for name in names)
-        for names in _NEEDED[phases]
-    )
+    if not event.reachable:
+        return False
+    for names in _NEEDED[phases]:
+        for name in names:
+            value = event.number(name)
+            if value is None or not isfinite(value):
+                break
+        else:
+            return True
+    return False
 
 
 def _of_collector(site: Site, collector: Collector) -> Rule | None:

@@ -29,7 +29,7 @@ class FallbackWatchdog(Actor):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._dog = Watchdog(rules_of(self.site), self.clock.mono_s())
-        self._phases = {e.id: len(e.phases) for e in self.site.entities.values()}
+        self._meters = {e.id: (f"meter:{e.id}", len(e.phases)) for e in self.site.entities.values()}
 
     async def start(self) -> None:
         await self._adopt()
@@ -37,7 +37,7 @@ class FallbackWatchdog(Actor):
         await self.bus.subscribe(SNAPSHOT, self._on_snapshot)
         watched = set(self._dog.signs)
         for entity in self.site.entities.values():
-            if f"meter:{entity.id}" in watched and entity.driver:
+            if self._meters[entity.id][0] in watched and entity.driver:
                 await self.bus.subscribe(TELEMETRY, self._on_meter, entity.driver, entity.id)
 
     async def _adopt(self) -> None:
@@ -85,9 +85,9 @@ class FallbackWatchdog(Actor):
 
     def _on_meter(self, received: Received[Measurement]) -> None:
         event = received.event
-        phases = self._phases.get(event.asset)  # None: a message that calls itself otherwise than its subject
-        if phases is not None and usable(event, phases):
-            self._dog.hear(f"meter:{event.asset}", received.received_s - (received.transit_s or 0.0))
+        meter = self._meters.get(event.asset)  # None: a message that calls itself otherwise than its subject
+        if meter is not None and usable(event, meter[1]):
+            self._dog.hear(meter[0], received.received_s - (received.transit_s or 0.0))
 
     def _on_snapshot(self, received: Received[SiteSnapshot]) -> None:
         if received.event.fingerprint == self.site.fingerprint:

@@ -3,6 +3,8 @@ FB-5)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -320,3 +322,18 @@ def test_the_order_of_the_rules_changes_nothing(
             one.hear(sign, now)
             other.hear(sign, now)
         assert lowest(one.check(now)) == lowest(other.check(now))
+
+
+@settings(max_examples=100, deadline=None)
+@given(sites(), timelines(), st.floats(0.0, 3.0), st.sampled_from([0.0, 12.0]))
+def test_looking_only_when_something_can_be_silent_finds_what_looking_always_finds(
+    rules: list[Rule], timeline: list[tuple[float, frozenset[str]]], transit_s: float, grace_s: float
+) -> None:
+    rules = [replace(rule, grace_s=grace_s) for rule in rules]
+    lazy, eager = Watchdog(rules, 0.0), Watchdog(rules, 0.0)
+    for now, talking in timeline:
+        for sign in sorted(talking):
+            lazy.hear(sign, now - transit_s)
+            eager.hear(sign, now - transit_s)
+        eager._quiet_until_s = 0.0
+        assert lazy.check(now) == eager.check(now)
