@@ -6,8 +6,9 @@ default.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import hypot
+from operator import itemgetter
 from typing import Final
 
 from busbar.config.site import Collector, Site
@@ -84,13 +85,13 @@ class Portrait:
     def __init__(self, node: Node, life_ms: int) -> None:
         self._node = node
         self._life_ms = life_ms
-        self._own = node.collector.root_phases
+        self._turned = _turner(node.collector.root_phases)
         self._reserved = [_reserved(node.collector, free) for free in range(len(node.connectors) + 1)]
         """Reserve, and rating less reserve, by number of free connectors."""
 
     def state(self, now_ms: int) -> CollectorState:
         """What is measured or calculated from measurements; worst cases that are only assumed are left out."""
-        node, own = self._node, self._own
+        node, turned = self._node, self._turned
         oldest_ms, fresh = _oldest(node)
         known = oldest_ms < NEVER_MS
         seen = _minus(node.measured, node.assumed) if node.meter is None else node.measured
@@ -101,10 +102,10 @@ class Portrait:
             lifetime_ms=self._life_ms,
             virtual=node.meter is None,
             quality=_quality(node.valid, fresh),
-            current_a=_own(_signed_current(node, seen), own) if known else None,
-            power_w=_own(seen[:3], own) if known else None,
-            reactive_power_var=_own(seen[3:], own) if known else None,
-            sums=_sums(node, own),
+            current_a=phases_of(turned(_signed_current(node, seen))) if known else None,
+            power_w=phases_of(turned(seen[:3])) if known else None,
+            reactive_power_var=phases_of(turned(seen[3:])) if known else None,
+            sums=_sums(node, turned),
             free_connectors=node.free,
             reserve_a=reserve_a,
             limit_a=limit_a,
@@ -136,12 +137,11 @@ def _quality(valid: bool, fresh: bool) -> Quality:
     return Quality.GOOD if fresh else Quality.STALE
 
 
-def _own(values: Three, own: Sequence[Phase]) -> PhaseVector:
-    """Root frame to the collector's own; phases that it does not have are 0."""
+def _turner(own: Sequence[Phase]) -> Callable[[Three], Three]:
+    """From the root's frame to the collector's own; phases that it does not have are 0."""
     if len(own) == 3:
-        a, b, c = own
-        return phases_of((values[a], values[b], values[c]))
-    return to_own_frame(phases_of(values), own)
+        return itemgetter(*own)
+    return lambda values: to_own_frame(phases_of(values), own)
 
 
 def _signed_current(node: Node, seen: Six) -> Three:
@@ -155,17 +155,17 @@ def _signed_current(node: Node, seen: Six) -> Three:
     return (-a if seen[0] < 0.0 else a, -b if seen[1] < 0.0 else b, -c if seen[2] < 0.0 else c)
 
 
-def _sums(node: Node, own: Sequence[Phase]) -> Sums:
+def _sums(node: Node, turned: Callable[[Three], Three]) -> Sums:
     """SPC-16, own frame. UCL_SUM is None where a part of the difference is not known."""
     b, s = node.background, node.assumed
     x, y, z = b[0] - s[0], b[1] - s[1], b[2] - s[2]
     found = dict(_NO_SUMS)
     for name, values in node.sums.items():
-        found[name] = _own(values, own)
+        found[name] = phases_of(turned(values))
         if name not in ALLOCATED:
             x, y, z = x - values[0], y - values[1], z - values[2]
     if node.valid and node.parts_known and not node.guessed:
-        found["ucl_w"] = _own((x, y, z), own)
+        found["ucl_w"] = phases_of(turned((x, y, z)))
     return Sums.trusted(**found)
 
 

@@ -54,42 +54,37 @@ phases_of: Final[Callable[[Three], PhaseVector]] = partial(tuple.__new__, PhaseV
 class Reader:
     """Reads the measurements of one entity; its names and phases are worked out once."""
 
-    __slots__ = ("_count", "_names", "_names_set", "_own_of", "_three")
+    __slots__ = ("_count", "_names", "_names_set", "_own_of", "_root_names", "_root_of", "_three")
 
     def __init__(self, root_phases: Sequence[Phase]) -> None:
         names = _NAMES[: len(root_phases)]
         self._count = len(names)
-        self._names = (
-            *(f"voltage_{n}_v" for n in names),
-            *(f"current_{n}_a" for n in names),
-            *(f"power_{n}_w" for n in names),
-            *(f"reactive_power_{n}_var" for n in names),
-            "power_w",
-            "reactive_power_var",
-        )
+        self._names = _points(names)
         self._names_set = frozenset(self._names)
         own_of = {int(root): own for own, root in enumerate(root_phases)}
         self._own_of = tuple(own_of.get(root, -1) for root in range(3))
+        self._root_of = tuple(int(root) for root in root_phases)
         self._three = -1 not in self._own_of
+        self._root_names = _points([_NAMES[own] for own in self._own_of]) if self._three else self._names
+        """In the root's order: what is asked for in that order need not be turned."""
 
     def read(self, event: Measurement, at_s: float) -> Sample | None:
         """None where nothing usable was measured."""
         if not event.reachable:
             return None
-        got: list[Any] = list(map(event.points.get, self._names))
         quality = event.quality
-        if quality and not self._names_set.isdisjoint(quality):
-            got = [None if name in quality else value for name, value in zip(self._names, got, strict=True)]
-        try:
-            if self._three and None not in got[:6]:
-                return self._with_currents(got, at_s)
-            return self._sample(got, at_s)
-        except TypeError:  # a text among the numbers
-            return self._sample([None if isinstance(v, str) else v for v in got], at_s)
+        if self._three and (not quality or self._names_set.isdisjoint(quality)):
+            got: list[Any] = list(map(event.points.get, self._root_names))
+            if None not in got[:6]:
+                try:
+                    return self._with_currents(got, at_s)
+                except TypeError:  # a text among the numbers
+                    pass
+        return self._sample([event.number(name) for name in self._names], at_s)
 
     def _with_currents(self, got: Sequence[Any], at_s: float) -> Sample | None:
-        """The same as `_sample` for the commonest case, a dozen times a second: U and I of three phases are known.
-        Written out, because loops over three values cost more than the arithmetic."""
+        """The same as `_sample` for the commonest case, a dozen times a second: U and I of three phases are known, in
+        the root's order. Written out, because loops over three values cost more than the arithmetic."""
         u1, u2, u3, i1, i2, i3, p1, p2, p3, q1, q2, q3, active, reactive = got
         u1 = u1 if _LOW_V < u1 < _HIGH_V else NOMINAL_VOLTAGE_V
         u2 = u2 if _LOW_V < u2 < _HIGH_V else NOMINAL_VOLTAGE_V
@@ -99,7 +94,9 @@ class Reader:
         i3 = i3 if i3 > 0.0 else 0.0 - i3
         s1, s2, s3 = u1 * i1, u2 * i2, u3 * i3
         if p1 is None or p2 is None or p3 is None:
-            whole = s1 + s2 + s3
+            a, b, c = self._root_of
+            parts = (s1, s2, s3)
+            whole = parts[a] + parts[b] + parts[c]  # in the device's own order: as `_sample`, to the last bit
             if active is None:
                 p1, p2, p3 = s1, s2, s3
             elif whole > 0.0:
@@ -115,9 +112,7 @@ class Reader:
                 q1, q2, q3 = -q1, -q2, -q3
         if not isfinite(p1 + p2 + p3 + q1 + q2 + q3 + i1 + i2 + i3):
             return None
-        a, b, c = self._own_of
-        p, q, i, u = (p1, p2, p3), (q1, q2, q3), (i1, i2, i3), (u1, u2, u3)
-        return sample_of((at_s, (p[a], p[b], p[c], q[a], q[b], q[c]), (i[a], i[b], i[c]), (u[a], u[b], u[c])))
+        return sample_of((at_s, (p1, p2, p3, q1, q2, q3), (i1, i2, i3), (u1, u2, u3)))
 
     def _sample(self, got: list[float | None], at_s: float) -> Sample | None:
         n = self._count
@@ -145,6 +140,17 @@ class Reader:
         if self._count < 3:
             p, q, i, u = [*p, 0.0], [*q, 0.0], [*i, 0.0], [*u, NOMINAL_VOLTAGE_V]  # index -1: not wired
         return sample_of((at_s, (p[a], p[b], p[c], q[a], q[b], q[c]), (i[a], i[b], i[c]), (u[a], u[b], u[c])))
+
+
+def _points(names: Sequence[str]) -> tuple[str, ...]:
+    return (
+        *(f"voltage_{n}_v" for n in names),
+        *(f"current_{n}_a" for n in names),
+        *(f"power_{n}_w" for n in names),
+        *(f"reactive_power_{n}_var" for n in names),
+        "power_w",
+        "reactive_power_var",
+    )
 
 
 def _known(values: Sequence[float | None]) -> list[float] | None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from math import isfinite
+from operator import attrgetter
 from typing import Any, Final
 
 from busbar.config.site import Entity
@@ -29,10 +30,13 @@ HISTORY_S: Final = 120.0
 NEVER_MS: Final = 10**9
 _NEVER_S: Final = float("-inf")
 
+_AT_S: Final = attrgetter("at_s")
 _STATUS: Final = {status.value: status for status in Status}
 _READ_BACK: Final = ("actual_limit_current_a", "fallback_current_a", "watchdog_timeout_s")
 _ABSENT: Final[Any] = object()
 """Not among the points: the device was not asked for it this time."""
+_SAYS: Final = ("status", *_READ_BACK)
+_NOTHING: Final = (_ABSENT,) * len(_SAYS)
 
 
 class Track:
@@ -40,7 +44,7 @@ class Track:
     `HISTORY_S`, then the older part goes."""
 
     __slots__ = (
-        "_asked_last_a", "_at_s", "_before", "_before_s", "_event", "_heard", "_heard_quality", "_is_ac", "_read_from",
+        "_asked_last_a", "_before", "_before_s", "_event", "_heard", "_heard_quality", "_is_ac", "_read_from",
         "_reader", "_samples", "_told", "_wired", "age_ms", "asked_a", "entity", "free", "kept", "late", "lifetime_ms",
         "live", "newest", "newest_s", "powers", "reachable_event", "read_back", "session", "status",
     )  # fmt: skip
@@ -83,7 +87,6 @@ class Track:
         self._reader = Reader(entity.root_phases)
         self._before: Sample | None = None
         self._before_s = _NEVER_S
-        self._at_s: list[float] = []
         self._samples: list[Sample] = []
 
     @property
@@ -118,23 +121,19 @@ class Track:
         self.newest, self.newest_s, self.powers = sample, at_s, sample.powers
         self.asked_a = self._asked_last_a
         if self.kept:
-            times = self._at_s
-            times.append(at_s)
-            self._samples.append(sample)
-            if times[0] < at_s - 2.0 * HISTORY_S:
-                self._forget(at_s - HISTORY_S)
+            samples = self._samples
+            samples.append(sample)
+            if samples[0].at_s < at_s - 2.0 * HISTORY_S:
+                del samples[: bisect_right(samples, at_s - HISTORY_S, key=_AT_S)]
         return True
 
     def _hear(self, points: Mapping[str, object], quality: Mapping[str, Quality]) -> None:
         """What a device says of itself, which seldom changes."""
-        get = points.get
-        text = get("status", _ABSENT)
-        limit_a, fallback_a, watchdog_s = _READ_BACK
-        shown = (get(limit_a, _ABSENT), get(fallback_a, _ABSENT), get(watchdog_s, _ABSENT))
-        heard = (text, *shown)
+        heard = tuple(map(points.get, _SAYS, _NOTHING))
         if heard == self._heard and quality == self._heard_quality:
             return
         self._heard, self._heard_quality = heard, quality
+        text, *shown = heard
         if text is not _ABSENT:
             self.status = _STATUS.get(text) if isinstance(text, str) and "status" not in quality else None
         read_back = self.read_back
@@ -146,10 +145,6 @@ class Track:
                 read_back[index] = value if isinstance(value, float | int) and isfinite(value) else None
             elif quality[name] is not Quality.STALE:
                 read_back[index] = None
-
-    def _forget(self, before_s: float) -> None:
-        old = bisect_right(self._at_s, before_s)
-        del self._at_s[:old], self._samples[:old]
 
     def ask(self, current_a: float) -> None:
         """A setpoint was published: until the next sample the device may follow it, or one of those before."""
@@ -165,7 +160,7 @@ class Track:
             return self.newest
         if self._before_s <= when_s or not self.kept:
             return before
-        return self._samples[max(0, bisect_right(self._at_s, when_s) - 1)]
+        return self._samples[max(0, bisect_right(self._samples, when_s, key=_AT_S) - 1)]
 
     # -- for the background
 
@@ -219,12 +214,12 @@ class Track:
             return NO_POWER
         if self.newest_s <= when_s:
             return newest.powers if self.newest_s == when_s else self.late
-        if before is None or when_s < self._at_s[0]:
+        if before is None or when_s < self._samples[0].at_s:
             return newest.powers if before is None else self._samples[0].powers
         if self._before_s <= when_s:
             then, after = before, newest
         else:
-            index = bisect_right(self._at_s, when_s)
+            index = bisect_right(self._samples, when_s, key=_AT_S)
             then, after = self._samples[index - 1], self._samples[index]
         p, n = then.powers, after.powers
         if then.at_s == when_s or p is n:

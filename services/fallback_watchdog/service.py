@@ -20,6 +20,19 @@ ADOPT_WITHIN_MS: Final = 60_000
 """A bound of the watchdog before this one is taken up if it is not older."""
 
 
+class _Meter:
+    """What a meter's values are judged by, and the last ones with the verdict."""
+
+    __slots__ = ("phases", "points", "quality", "sign", "usable")
+
+    def __init__(self, sign: str, phases: int) -> None:
+        self.sign = sign
+        self.phases = phases
+        self.points: object = None
+        self.quality: object = None
+        self.usable = False
+
+
 class FallbackWatchdog(Actor):
     """See `core` and `rules`. Inputs: HEARTBEAT, SNAPSHOT, TELEMETRY of meters that some rule watches. Nothing is
     queued: each input only moves the time at which it was last heard."""
@@ -29,7 +42,7 @@ class FallbackWatchdog(Actor):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._dog = Watchdog(rules_of(self.site), self.clock.mono_s())
-        self._meters = {e.id: (f"meter:{e.id}", len(e.phases)) for e in self.site.entities.values()}
+        self._meters = {e.id: _Meter(f"meter:{e.id}", len(e.phases)) for e in self.site.entities.values()}
 
     async def start(self) -> None:
         await self._adopt()
@@ -37,7 +50,7 @@ class FallbackWatchdog(Actor):
         await self.bus.subscribe(SNAPSHOT, self._on_snapshot)
         watched = set(self._dog.signs)
         for entity in self.site.entities.values():
-            if self._meters[entity.id][0] in watched and entity.driver:
+            if self._meters[entity.id].sign in watched and entity.driver:
                 await self.bus.subscribe(TELEMETRY, self._on_meter, entity.driver, entity.id)
 
     async def _adopt(self) -> None:
@@ -86,8 +99,13 @@ class FallbackWatchdog(Actor):
     def _on_meter(self, received: Received[Measurement]) -> None:
         event = received.event
         meter = self._meters.get(event.asset)  # None: a message that calls itself otherwise than its subject
-        if meter is not None and usable(event, meter[1]):
-            self._dog.hear(meter[0], received.received_s - (received.transit_s or 0.0))
+        if meter is None or not event.reachable:
+            return
+        points, quality = event.points, event.quality
+        if points is not meter.points or quality is not meter.quality:  # a driver shares what has not changed
+            meter.points, meter.quality, meter.usable = points, quality, usable(event, meter.phases)
+        if meter.usable:
+            self._dog.hear(meter.sign, received.received_s - (received.transit_s or 0.0))
 
     def _on_snapshot(self, received: Received[SiteSnapshot]) -> None:
         if received.event.fingerprint == self.site.fingerprint:
