@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from busbar.actor import Actor
@@ -24,9 +24,13 @@ class Service:
 
     def load(self) -> type[Actor]:
         """Import the actor class. Raises ImportError naming the extra that is missing."""
-        module, _, attribute = self.actor.partition(":")
-        loaded: type[Actor] = getattr(importlib.import_module(module), attribute)
+        loaded: type[Actor] = _import(self.actor)
         return loaded
+
+
+def _import(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 SERVICES: Final = {
@@ -39,3 +43,13 @@ SERVICES: Final = {
         Service("site-page", "site_page.service:SitePage", "the local page"),
     )
 }
+
+_CORES: Final = {
+    "aggregator": "collector_aggregator.core:Aggregator",
+    "allocator": "spc_allocator.stepped:SteppedAllocator",
+}
+
+
+def core(name: str) -> Any:
+    """The class of a decision core that a simulator steps by itself: `aggregator` or `allocator`."""
+    return _import(_CORES[name])

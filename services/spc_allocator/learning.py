@@ -103,7 +103,7 @@ def _take_voltage(state: AllocatorState, obs: Observed, fresh: Bools) -> None:
 
 def learn(net: Network, state: AllocatorState, obs: Observed, now_ms: int) -> None:
     """Phases, the vehicle's maximum and the flow of current, from samples that are fresh."""
-    dt_ms = min(max(now_ms - state.now_ms, 0), 2000)
+    dt_ms = min(max(now_ms - state.now_ms, 0), 2 * net.site.options.cycle_ms)
     fresh = (obs.age_ms <= FRESH_MS) & ((obs.kind == ACTIVE) | (obs.kind == UNKNOWN))
     current = state.current_a
     above = (current > FLOWS_A) & fresh

@@ -32,7 +32,7 @@ from spc_allocator.state import BACKGROUND_WINDOW_S, FEATURES, AllocatorState
 
 _NET, _LOAD, _EXPORT, _Q, _MINUS_Q, _P, _MINUS_P, _VAR = 0, 3, 6, 9, 12, 15, 16, 17
 GAP_MS: Final = 3000
-"""Longer without a value: the window has a hole."""
+"""Longer without a value, or longer than three cycles: the window has a hole."""
 COVERED_MS: Final = 1000 * BACKGROUND_WINDOW_S
 
 
@@ -81,7 +81,7 @@ def push_background(net: Network, state: AllocatorState, obs: Observed, raised_a
     power = np.add.reduce(net_a * state.voltage_v[:, None], axis=0, out=table[_P])
     np.negative(power, out=table[_MINUS_P])
     np.abs(np.add.reduce(obs.background_var, axis=0), out=table[_VAR])
-    if now_ms - state.now_ms > GAP_MS:
+    if now_ms - state.now_ms > max(GAP_MS, 3 * net.site.options.cycle_ms):
         state.covered_since_ms[:] = now_ms
     if some(~obs.valid):
         table[:, ~obs.valid] = -np.inf

@@ -37,9 +37,32 @@ def simulate(
     wire: Annotated[bool, typer.Option("--wire", help="Send every event through JSON, as NATS would.")] = False,
     trace: Annotated[Path | None, typer.Option(help="Write the trace: one line an event, one a second.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Result for programs.")] = False,
+    fast: Annotated[
+        bool,
+        typer.Option("--fast", help="Step cores and physics directly: no bus, drivers, faults; for weeks, months."),
+    ] = False,
+    days: Annotated[float | None, typer.Option(min=0.01, max=3660, help="With --fast: how many days.")] = None,
+    step: Annotated[
+        float, typer.Option(min=1.0, max=10.0, help="With --fast: seconds a step; 1 while anything is above 95 %.")
+    ] = 10.0,
+    what_if: Annotated[
+        list[str] | None,
+        typer.Option("--what-if", help="With --fast: run once more with this changed, as fuse.grid=250. Repeatable."),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="With --fast: write one HTML page with plots.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what services and devices say.")] = False,
 ) -> None:
     """Run a site's real services against its twin in virtual time. Exit: 0 held, 1 not held, 2 bad input."""
+    if fast:
+        _refuse("--fast", {"--fault": fault, "--wire": wire, "--trace": trace})
+        from busbar.cli.stepped import run_fast
+        from busbar.sim.stepped import StepRun
+
+        run_s = days * 86_400.0 if days is not None else hours * 3600.0
+        steps = StepRun(_site(site), _day(day), seed, run_s, step, _start(start))
+        code = run_fast(steps, site, what_if=what_if or (), report=report, as_json=as_json)
+        raise typer.Exit(code)
+    _refuse("the exact mode: add --fast", {"--days": days, "--what-if": what_if, "--report": report})
     from busbar.sim.simulation import Run
 
     console = Console(stderr=as_json)
@@ -51,6 +74,12 @@ def simulate(
     else:
         show(record, console)
     raise typer.Exit(0 if held(record) else 1)
+
+
+def _refuse(mode: str, options: dict[str, object]) -> None:
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise typer.BadParameter(f"{', '.join(given)} cannot be used with {mode}")
 
 
 def _site(path: Path) -> Site:

@@ -1,0 +1,119 @@
+"""The field without wires: chargers that obey at once and meters that are read exactly, on the ports of a `Plant`.
+
+For simulations of weeks (`busbar.sim.stepped`), where a step is longer than any register access: what drivers and
+devices do within two seconds (polls, reaction times, read-back) is left out, what physics does is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from busbar.config.site import Entity, Site
+from busbar.domain.charging import BY_LETTER, Status
+from busbar.events import Measurement, Session, SessionPhase
+from busbar.sim.devices.electronics import offer, pilot_state
+from busbar.sim.plant import EvsePort, MeterPort, Plant, PvPort
+from busbar.units import MIN_CURRENT_A
+
+_PHASES = ("l1", "l2", "l3")
+_DRIVER = "direct"
+
+
+class DirectField:
+    """Tells setpoints and reads everything, once a step."""
+
+    def __init__(self, site: Site, plant: Plant, utc_start_ms: int) -> None:
+        self._utc_start_ms = utc_start_ms
+        self._evses = [(site.entities[name], port) for name, port in plant.evses.items()]
+        ports: dict[str, MeterPort | PvPort] = {**plant.meters, **plant.pvs}
+        self._others = [(site.entities[name], port) for name, port in ports.items()]
+        self._limit_a = {entity.id: _fallback_a(entity) for entity, _ in self._evses}
+        self._sessions: dict[str, Session] = {}
+        self._seq = 0
+
+    def tell(self, setpoints_a: Mapping[str, float]) -> None:
+        """New current limits by connector; a charger offers what outlet and cable bear."""
+        for entity, port in self._evses:
+            limit_a = setpoints_a.get(entity.id)
+            if limit_a is not None:
+                self._limit_a[entity.id] = min(limit_a, port.max_current_a)
+
+    def act(self) -> None:
+        """Chargers set their pilots, whole amperes: a vehicle that came meanwhile sees the standing limit."""
+        for entity, port in self._evses:
+            limit_a = float(int(min(self._limit_a[entity.id], port.cable_a)))
+            offer(port, limit_a if limit_a >= MIN_CURRENT_A else 0.0)
+
+    def measurements(self, now_s: float, lifetime_ms: int) -> Iterator[Measurement]:
+        """Everything there is to read, as the drivers publish it."""
+        self._seq += 1
+        at_ms = self._utc_start_ms + round(now_s * 1000.0)
+        for entity, port in self._evses:
+            yield _measurement(entity, self._charger(entity, port), self._seq, at_ms, lifetime_ms)
+        for entity, other in self._others:
+            yield _measurement(entity, _electrical(entity, other), self._seq, at_ms, lifetime_ms)
+
+    def sessions(self, now_s: float) -> Iterator[Session]:
+        """Sessions that are open or ended in this step."""
+        at_ms = self._utc_start_ms + round(now_s * 1000.0)
+        for entity, port in self._evses:
+            known = self._sessions.get(entity.id)
+            plugged_at_ms = self._utc_start_ms + round(port.plugged_since_s * 1000.0)
+            if known is not None and (not port.plugged or known.plugged_at_ms != plugged_at_ms):
+                del self._sessions[entity.id]
+                yield known.model_copy(update={"ended_at_ms": at_ms, "phase": SessionPhase.ENDED})
+            if port.plugged:
+                self._sessions[entity.id] = session = _session(entity.id, port, plugged_at_ms, at_ms)
+                yield session
+
+    def _charger(self, entity: Entity, port: EvsePort) -> dict[str, float | str | None]:
+        points = _electrical(entity, port)
+        limit_a = min(self._limit_a[entity.id], port.cable_a)
+        points["status"] = _status(port)
+        points["actual_limit_current_a"] = limit_a if limit_a >= MIN_CURRENT_A else 0.0
+        charge_point = entity.charge_point
+        if charge_point is not None:
+            points["watchdog_timeout_s"] = charge_point.watchdog_s
+            points["fallback_current_a"] = _fallback_a(entity)
+        return points
+
+
+def _fallback_a(entity: Entity) -> float:
+    """What a charger does before anybody has told it anything."""
+    point = entity.charge_point
+    return MIN_CURRENT_A if point is None or point.fallback_a is None else point.fallback_a
+
+
+def _status(port: EvsePort) -> Status:
+    return BY_LETTER[pilot_state(port)]
+
+
+def _electrical(entity: Entity, port: EvsePort | MeterPort | PvPort) -> dict[str, float | str | None]:
+    """Per phase, as a driver shows it: a meter that is known to be mounted backwards is turned round."""
+    sign = -1.0 if entity.reversed else 1.0
+    points: dict[str, float | str | None] = {}
+    for k, name in enumerate(_PHASES[: len(entity.root_phases)]):
+        points[f"voltage_{name}_v"] = port.voltage_v[k]
+        points[f"current_{name}_a"] = port.current_a[k]
+        points[f"power_{name}_w"] = sign * port.power_w[k]
+        points[f"reactive_power_{name}_var"] = sign * port.reactive_var[k]
+    return points
+
+
+def _measurement(
+    entity: Entity, points: dict[str, float | str | None], seq: int, at_ms: int, lifetime_ms: int
+) -> Measurement:
+    return Measurement.trusted(
+        asset=entity.id, driver=_DRIVER, kind=entity.kind, seq=seq, measured_at_ms=at_ms, lifetime_ms=lifetime_ms,
+        reachable=True, package="", points=points, quality={},
+    )  # fmt: skip
+
+
+def _session(connector: str, port: EvsePort, plugged_at_ms: int, at_ms: int) -> Session:
+    phase = SessionPhase.STARTED if port.wants_current else SessionPhase.SUSPENDED_EV
+    return Session.trusted(
+        session_id=f"{connector}-{plugged_at_ms}", connector=connector, driver=_DRIVER, phase=phase,
+        status=_status(port), plugged_at_ms=plugged_at_ms, started_at_ms=None, ended_at_ms=None,
+        energy_wh=port.session_energy_wh, meter_start_wh=None, meter_wh=port.energy_wh, badge=port.badge or None,
+        measured_at_ms=at_ms,
+    )  # fmt: skip
