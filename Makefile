@@ -8,8 +8,9 @@ SITE ?= examples/demo.yaml
 ARGS ?=
 DAY ?= 2019-09-11
 SEED ?= 1
+SITES ?= 50000
 
-.PHONY: help run test test-fast test-system test-browser check lint types imports drift budget proto bench picture simulate lock clean
+.PHONY: help run test test-fast test-system test-browser check lint types imports drift budget proto bench soak picture simulate lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -60,6 +61,10 @@ proto: $(STAMP)  ## regenerate the published contracts in proto/
 
 bench: $(STAMP)  ## benchmarks, as ratios; tables are kept in docs/benchmarks.md
 	$(PY) tests/bench/bench.py $(ARGS)
+
+soak: $(STAMP)  ## the allocator against ground truth on SITES random sites, at low priority (about an hour a core)
+	BUSBAR_SOAK=$(SITES) nice -n 19 $(PY) -m pytest -n 2 -rP tests/unit/test_allocator_truth.py \
+		tests/unit/test_allocator_properties.py $(ARGS)
 
 simulate: $(STAMP)  ## one day of the demo site in virtual time (DAY, SEED)
 	$(BUSBAR) simulate $(SITE) --day $(DAY) --seed $(SEED) $(ARGS)

@@ -23,28 +23,31 @@ def reserve_a(world: World, collector: str) -> float:
     return max(6.0 * min(file.dynamic_reserve_connectors, free), file.fixed_reserve_a)
 
 
-def broken_rows(world: World) -> list[str]:
-    """1. If every vehicle took what it is told: within rating minus reserve, or all that may be 0 is 0."""
+def broken_rows(world: World, *, reserves: bool = True) -> list[str]:
+    """1. If every vehicle took what it is told: within rating minus reserve, or all that may be 0 is 0. Reserves can be
+    left out of it: who is free right now is not known of a charger that has not been heard."""
     wrong = []
     for collector in world.site.collectors:
         if collector.file.monitored_only:
             continue
         inside = world.site.tree.below(collector.id)
         below = [o for o in world.outlets.values() if world.site.tree.index[o.entity.collector or ""] in inside]
+        pausable = [o for o in below if o.reachable]
         active, reactive = world.flow_a(collector.id)
         for outlet in below:
             used = min(outlet.vehicle.phases, len(outlet.entity.root_phases)) if outlet.vehicle else 0
             for phase in outlet.entity.root_phases[:used]:
                 active[phase] += world.told[outlet.entity.id] - outlet.current_a
-        limit = [r - reserve_a(world, collector.id) for r in collector.root_rated_a]
+        reserve = reserve_a(world, collector.id) if reserves else 0.0
+        limit = [r - reserve for r in collector.root_rated_a]
         for phase in collector.root_phases:
             over = active[phase] > 0 and math.hypot(active[phase], reactive[phase]) > max(limit[phase], 0.0) + DUST_A
-            users = [o for o in below if o.vehicle and phase in o.entity.root_phases[: o.vehicle.phases]]
+            users = [o for o in pausable if o.vehicle and phase in o.entity.root_phases[: o.vehicle.phases]]
             if over and any(world.told[o.entity.id] > 0.0 for o in users):
                 wrong.append(f"{collector.id} {phase.name}: {active[phase]:.2f} A told, limit {limit[phase]:.2f} A")
         limits = [v.import_limit_w for (_, c), v in world.limits.items() if c == collector.id]
         power_w = 230.0 * sum(active)
-        told = any(world.told[o.entity.id] > 0.0 for o in below if o.vehicle)
+        told = any(world.told[o.entity.id] > 0.0 for o in pausable if o.vehicle)
         wrong += [
             f"{collector.id}: {power_w:.0f} W told, limit {limit_w:.0f} W"
             for limit_w in [collector.file.power_limit_w, *limits]

@@ -95,6 +95,11 @@ class Outlet:
     plugged_at_s: float = 0.0
     sample: ConnectorSample | None = None
     current_a: float = 0.0
+    poll_s: float = 0.0
+    """A new sample only so often: between two of them the last one is told, with its age."""
+    sampled_at_s: float = 0.0
+    missing: bool = False
+    """The snapshot does not name it at all."""
     stray_a: float = 0.0
     """Flows on every conductor whatever the device is told (a welded contactor)."""
     sessions: int = 0
@@ -117,12 +122,16 @@ class Outlet:
 class World:
     """One site with its allocator. `run_to(t)` goes on second by second; what was told is in `told` and `why`."""
 
-    def __init__(self, site: Site, *, latency_s: float = 1.0, reaction_s: float = 2.0, check: bool = False) -> None:
+    def __init__(
+        self, site: Site, *, latency_s: float = 1.0, reaction_s: float = 2.0, check: bool = False,
+        settle_s: float = 30.0,
+    ) -> None:  # fmt: skip
+        """`settle_s`: so long it runs empty before t = 0."""
         self.site = site
         self.net = Network(site)
         self.check = check
         self.latency_s, self.reaction_s = latency_s, reaction_s
-        self.now_s = -30.0
+        self.now_s = -settle_s
         self.state = AllocatorState.fresh(self.net, self.now_ms)
         self.outlets = {e.id: Outlet(e) for e in site.connectors}
         self.load_a: dict[str, list[float]] = {c.id: [0.0, 0.0, 0.0] for c in site.collectors}
@@ -268,7 +277,7 @@ class World:
             number=self.number, taken_at_ms=self.now_ms, published_at_ms=self.now_ms, lifetime_ms=3000,
             fingerprint=self.site.fingerprint, guard=tuple(dict.fromkeys(guard)),
             collectors=tuple(self._collector(c.id) for c in self.site.collectors),
-            connectors=tuple(self._connector(o) for o in self.outlets.values()),
+            connectors=tuple(self._connector(o) for o in self.outlets.values() if not o.missing),
         )  # fmt: skip
 
     def _collector(self, name: str) -> CollectorSample:
@@ -295,6 +304,9 @@ class World:
             gone_ms = round((self.now_s - outlet.last_seen_s) * 1000)
             return outlet.sample.model_copy(update={"reachable": False, "status": None, "age_ms": gone_ms})
         outlet.last_seen_s = self.now_s
+        if outlet.sample and self.now_s - outlet.sampled_at_s < outlet.poll_s:
+            return outlet.sample.model_copy(update={"age_ms": round((self.now_s - outlet.sampled_at_s) * 1000)})
+        outlet.sampled_at_s = self.now_s
         vehicle = outlet.vehicle
         currents = outlet.root_currents()
         outlet.sample = ConnectorSample(

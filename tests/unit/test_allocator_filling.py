@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -14,32 +14,19 @@ from scenarios.world import site_of
 from spc_allocator.certificate import Constraint, violations
 from spc_allocator.filling import Filled, fill
 from spc_allocator.rows import Floats, Network
-
-ROTATIONS = [list(p) for p in itertools.permutations(["L1", "L2", "L3"])] + [["L1"], ["L2"], ["L3"]]
-PHASES = st.sampled_from(ROTATIONS)
+from unit.allocator_sites import Size, random_site
 
 
 class Case:
     """A random tree with bounds and room in every row."""
 
-    def __init__(self, draw: Any) -> None:
-        collectors: list[dict[str, Any]] = [{"id": "c0", "rated_current_a": 100}]
-        width = {"c0": 3}
-        for index in range(1, draw(st.integers(1, 6))):
-            parent = f"c{draw(st.integers(max(0, index - 3), index - 1))}"
-            phases = draw(PHASES) if width[parent] == 3 else ["L1"]
-            collectors.append({"id": f"c{index}", "parent": parent, "rated_current_a": 50, "phases": phases})
-            width[f"c{index}"] = len(phases)
-        connectors = []
-        for number in range(draw(st.integers(1, 9))):
-            home = f"c{draw(st.integers(0, len(collectors) - 1))}"
-            phases = draw(PHASES) if width[home] == 3 else ["L1"]
-            connectors.append({"id": f"x{number}", "collector": home, "phases": phases})
+    def __init__(self, rng: Random) -> None:
+        collectors, connectors = random_site(rng, Size(least=1))
         self.net = Network(site_of(collectors, connectors))
         n = self.net.count
 
         def numbers(low: int, high: int) -> Floats:
-            return np.array(draw(st.lists(st.integers(low, high), min_size=n, max_size=n)), float)
+            return np.array([rng.randint(low, high) for _ in range(n)], float)
 
         self.low = numbers(0, 8)
         self.high = self.low + numbers(0, 26)
@@ -47,7 +34,7 @@ class Case:
         self.load = np.concatenate((wired, wired.sum(axis=0, keepdims=True)))
         self.rate = numbers(1, 3) / (230.0 * wired.sum(axis=0))
         rows = self.net.rows.count
-        self.room = np.array(draw(st.lists(st.integers(-5, 90), min_size=rows, max_size=rows)), float)
+        self.room = np.array([rng.randint(-5, 90) for _ in range(rows)], float)
         self.room[self.net.rows.fuses :] *= 3.0
 
     def fill(self, room: Floats | None = None) -> Filled:
@@ -73,9 +60,8 @@ class Case:
         )
 
 
-@st.composite
-def cases(draw: Any) -> Case:
-    return Case(draw)
+def cases() -> st.SearchStrategy[Case]:
+    return st.builds(Case, st.randoms(use_true_random=False))
 
 
 @settings(max_examples=150, deadline=None)

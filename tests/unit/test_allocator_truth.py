@@ -1,0 +1,154 @@
+"""Steps A and B of whole decisions against linear and integer programs over rows written down from the site's own
+words (SPC-1 to SPC-3; algorithms.md, Steps A, B, C; What must never be false 1 to 3)."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import pytest
+
+from scenarios.truths import broken_rows, broken_steps
+from spc_allocator.certificate import Constraint, violations
+from spc_allocator.core import Decided
+from unit.allocator_sites import Size, booked_conductors, charging_world, how_many
+from unit.allocator_truth import Row, best_set, fairest, true_rows
+
+MINIMUM_A = 6.0
+
+
+class Told:
+    """One decision on one random site, and what follows from the site's words for it."""
+
+    def __init__(self, number: int, size: Size = Size()) -> None:  # noqa: B008 - frozen
+        self.world = charging_world(Random(number), size)
+        booked = booked_conductors(self.world)
+        self.rows = true_rows(self.world, booked)
+        world = self.world
+        self.vehicles = [name for name, outlet in world.outlets.items() if outlet.vehicle]
+        self.phases = {name: len(booked[name]) for name in self.vehicles}
+        self.high_a = {name: self._high_a(name) for name in self.vehicles}
+        self.rate = {name: world.outlets[name].entity.weight / (230.0 * self.phases[name]) for name in self.vehicles}
+        self.decided: Decided = world.allocate()
+        self.on = {name for name in self.vehicles if self.decided.state.on[world.net.slot[name]]}
+
+    def _high_a(self, name: str) -> float:
+        """What is in force, and at most 5 A above what is drawn; a limit nobody raises before all is known."""
+        outlet = self.world.outlets[name]
+        return max(MINIMUM_A, min(outlet.limit_a, math.floor(outlet.current_a + 5.0)))
+
+    def order(self) -> list[str]:
+        """Greatest need first: the highest energy x maximum power is paused first, then the latest connected."""
+        outlets = self.world.outlets
+
+        def key(name: str) -> tuple[float, float]:
+            vehicle = outlets[name].vehicle
+            assert vehicle
+            power_w = outlets[name].entity.max_current_a * 230.0 * self.phases[name]
+            return vehicle.energy_wh * power_w, outlets[name].plugged_at_s
+
+        return sorted(self.vehicles, key=key)
+
+    def filled_a(self) -> dict[str, float]:
+        values = self.decided.cycle.filled.current_a
+        return {name: float(values[self.world.net.slot[name]]) for name in self.on}
+
+    def fairest(self) -> tuple[dict[str, float], int]:
+        rate = {name: self.rate[name] for name in sorted(self.on)}
+        if not rate:
+            return {}, 0
+        return fairest(self.rows, rate=rate, low_a=dict.fromkeys(rate, MINIMUM_A), high_a=self.high_a)
+
+
+SHARES = 2
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_spc_2_and_spc_3_whole_decisions_equal_linear_and_integer_programs(share: int) -> None:
+    programs, binding, paused, tries = 0, 0, 0, how_many(300)
+    for number in range(share, tries, SHARES):
+        told = Told(number)
+        chosen = best_set(told.rows, told.order(), dict.fromkeys(told.vehicles, MINIMUM_A))
+        assert told.on == chosen, f"site {number}: on is another set"
+        truth, more = told.fairest()
+        assert told.filled_a() == pytest.approx(truth, abs=1e-6), f"site {number}"
+        check_whole_steps(told, number)
+        programs += more
+        tight = {row.level for row in told.rows if _stops(row, told, truth)}
+        binding += len(tight) >= 2
+        paused += told.on != set(told.vehicles)
+    count = len(range(share, tries, SHARES))
+    print(f"{count} sites, {programs} linear programs: {binding} with two binding levels, {paused} with pauses")
+    assert binding >= 0.3 * count
+    assert paused >= 0.2 * count
+
+
+def test_spc_2_the_certificate_holds_on_large_sites_of_five_levels() -> None:
+    largest, tight = 0, 0
+    for number in range(how_many(3, most=100)):
+        told = Told(number, Size(collectors=200, connectors=1000, least=200))
+        largest = max(largest, told.world.net.count)
+        found = certified(told)
+        assert found == [], f"site {number}"
+        tight += len({row.level for row in told.rows if _stops(row, told, told.filled_a())})
+        assert broken_steps(told.world) == []
+    assert largest > 500
+    assert tight >= 3
+
+
+def certified(told: Told) -> list[str]:
+    """What the certificate finds wrong, by rows from the site's words."""
+    filled = told.filled_a()
+    names = sorted(filled)
+    slot = {name: index for index, name in enumerate(names)}
+    constraints = [
+        Constraint(row.name, row.room_a, {slot[name]: share for name, share in row.share.items() if name in slot})
+        for row in told.rows
+    ]
+    return violations(
+        constraints, [filled[name] for name in names], rate=[told.rate[name] for name in names],
+        low_a=[MINIMUM_A] * len(names), high_a=[told.high_a[name] for name in names],
+    )  # fmt: skip
+
+
+def test_the_ground_truth_can_tell_a_wrong_allocation() -> None:
+    told = next(told for told in map(Told, range(100)) if 3 < len(told.on) < len(told.vehicles) and _moved(told))
+    assert certified(told) == []
+    order = told.order()
+    assert best_set(told.rows, order, dict.fromkeys(order, MINIMUM_A)) == told.on
+    assert best_set(told.rows, order[::-1], dict.fromkeys(order, MINIMUM_A)) != told.on
+    name = _moved(told)[0]
+    told.decided.cycle.filled.current_a[told.world.net.slot[name]] -= 0.01
+    assert certified(told) != []
+    assert told.filled_a() != pytest.approx(told.fairest()[0], abs=1e-6)
+
+
+def _moved(told: Told) -> list[str]:
+    """Held by a row, above the minimum."""
+    return [name for name, value in told.filled_a().items() if MINIMUM_A + 0.1 < value < told.high_a[name] - 0.1]
+
+
+def _stops(row: Row, told: Told, current_a: dict[str, float]) -> bool:
+    """Tight, and somebody in it is below his own bound."""
+    tight = row.used(current_a) > row.room_a - 1e-6
+    return tight and any(name in row.share and current_a[name] < told.high_a[name] - 1e-6 for name in current_a)
+
+
+def check_whole_steps(told: Told, number: int) -> None:
+    """Step C: whole, at least the fair value rounded down, and nobody could take one more."""
+    setpoint = {name: told.world.told[name] for name in told.vehicles}
+    fair = told.filled_a()
+    for name, value in setpoint.items():
+        if name not in told.on:
+            assert value == 0.0, f"site {number}: {name} is off"
+            continue
+        assert value == int(value)
+        assert math.floor(fair[name] + 1e-6) <= value <= told.high_a[name]
+        if value + 1.0 <= told.high_a[name]:
+            more = {**setpoint, name: value + 1.0}
+            assert any(name in r.share and r.used(more) > r.room_a + 1e-9 for r in told.rows), f"{number}: {name}"
+    for row in told.rows:
+        used = row.used(setpoint)
+        assert used == 0.0 or used <= row.room_a + 1e-6, f"site {number}: {row.name}"
+    assert broken_rows(told.world) == []
+    assert broken_steps(told.world) == []
