@@ -40,10 +40,15 @@ class _Subscription:
     subject: Subject
     pattern: tuple[str, ...]
     handler: Callable[[Received[Any]], None]
-    active: bool = True
+    active: bool
+    counters: Counters
 
     async def close(self) -> None:
         self.client._network._remove(self)
+
+
+_Post = list[tuple[tuple[_Subscription, ...], Received[Any]]]
+"""Messages under way, in their order, each with whom it goes to."""
 
 
 @dataclass(slots=True)
@@ -102,7 +107,7 @@ class MemoryNetwork:
         self._subscriptions: dict[str, list[_Subscription]] = {}
         self._streams = {d: _Stream(d) for d in (Delivery.LAST, Delivery.CONTROL, Delivery.OUTBOX, Delivery.OUTBOX_TX)}
         self._taps: list[tuple[Tap, frozenset[str] | None]] = []
-        self._post: list[tuple[tuple[_Subscription, ...], Received[Any]]] = []
+        self._post: _Post = []
         """Sent in this turn of the loop, delivered in the next."""
         self._mono_s = clock.mono_s
         self.messages = 0
@@ -167,8 +172,7 @@ class MemoryNetwork:
 
     def _deliver_post(self) -> None:
         post, self._post = self._post, []
-        for subscribers, received in post:
-            _deliver(subscribers, received)
+        _deliver(post)
 
     def _send_through(self, faults: FaultPlan, sender: str, route: _Route, event: Event, now_s: float) -> None:
         for sub in route.subscribers:
@@ -177,11 +181,11 @@ class MemoryNetwork:
                 way = (sender, receiver)
                 arrival_s = max(now_s + delay_s, self._arrivals_s.get(way, 0.0))
                 self._arrivals_s[way] = arrival_s
-                received = Received(route.name, event, arrival_s, arrival_s - now_s)
+                post: _Post = [((sub,), Received(route.name, event, arrival_s, arrival_s - now_s))]
                 if arrival_s <= now_s:
-                    self._loop.call_soon(_deliver, (sub,), received)
+                    self._loop.call_soon(_deliver, post)
                 else:
-                    self._loop.call_at(arrival_s, _deliver, (sub,), received)
+                    self._loop.call_at(arrival_s, _deliver, post)
 
     def _route(self, subject: Subject, tokens: tuple[str, ...]) -> _Route:
         if len(tokens) != len(subject.tokens):
@@ -275,7 +279,9 @@ class MemoryBus:
 
     async def subscribe(self, subject: Subject, handler: Handler[E], *tokens: str) -> Subscription:
         self._check_alive()
-        sub = _Subscription(self, subject, tokens, cast("Callable[[Received[Any]], None]", handler), self._online)
+        sub = _Subscription(
+            self, subject, tokens, cast("Callable[[Received[Any]], None]", handler), self._online, self.counters
+        )
         self._subscriptions.append(sub)
         self._network._add(sub)
         return sub
@@ -399,16 +405,15 @@ class MemoryBus:
             return None
 
 
-def _deliver(subscribers: tuple[_Subscription, ...], received: Received[Any]) -> None:
-    for sub in subscribers:
-        if not sub.active:
-            continue
-        client = sub.client
-        client.counters.received += 1
-        try:
-            sub.handler(received)
-        except Exception as error:  # noqa: BLE001 - crash-only: any bug of a handler ends its service
-            client._fail(received.subject, error)
+def _deliver(post: _Post) -> None:
+    for subscribers, received in post:
+        for sub in subscribers:
+            if sub.active:
+                sub.counters.received += 1
+                try:
+                    sub.handler(received)
+                except Exception as error:  # noqa: BLE001 - crash-only: any bug of a handler ends its service
+                    sub.client._fail(received.subject, error)
 
 
 def _matches(pattern: tuple[str, ...], tokens: tuple[str, ...]) -> bool:
