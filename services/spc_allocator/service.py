@@ -41,6 +41,7 @@ class SpcAllocator(Actor):
         self._foreign = ""
         self._rival_epoch = 0
         self._rival_heard_s = 0.0
+        self._looked_s = 0.0
         self._catch_up_due = True
         self._checkpoint_due_s = 0.0
         self._utc_at_start_ms = 0
@@ -51,6 +52,7 @@ class SpcAllocator(Actor):
 
     async def start(self) -> None:
         self._utc_at_start_ms, self._mono_at_start_s = self.clock.utc_ms(), self.clock.mono_s()
+        self._looked_s = self._mono_at_start_s
         self.epoch = await self._take_over()
         self.allocation = await self._load_state()
         self._checkpoint_due_s = self._mono_at_start_s + CHECKPOINT_S
@@ -100,7 +102,10 @@ class SpcAllocator(Actor):
 
     async def _superseded(self, now_s: float) -> str:
         """Why we stand by; empty where the site is ours. When the other falls silent we take over with a new epoch,
-        going on from what the devices do."""
+        going on from what the devices do. Silence counts while we listen: who was stopped has heard nothing."""
+        stopped_s, self._looked_s = now_s - self._looked_s - 2.0 * self.period_s, now_s
+        if stopped_s > 0.0:
+            self._rival_heard_s += stopped_s
         if self._rival_epoch <= self.epoch:
             return ""
         if now_s - self._rival_heard_s < SILENCE_S:

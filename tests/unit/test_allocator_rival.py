@@ -57,3 +57,23 @@ def test_an_older_one_changes_nothing() -> None:
     stage = run(story)
     assert len({at for at, _ in stage.setpoints(after_s=103.0)}) >= 15
     assert not any(code == "superseded" for code, _ in stage.alarms())
+
+
+def test_one_that_was_stopped_listens_before_it_takes_over() -> None:
+    """SIGSTOP, SIGCONT: what the other said meanwhile still waits in the socket."""
+
+    async def story(stage: Stage) -> None:
+        await charging(stage, 100.0)
+        await rival(stage, 20.0)
+        cycle, stage.service.cycle = stage.service.cycle, stopped  # type: ignore[method-assign]
+        await stage.live(10.0)
+        stage.service.cycle = cycle  # type: ignore[method-assign]
+        await stage.live(1.5)
+        await rival(stage, 10.0)
+
+    async def stopped() -> None:
+        """Not a single instruction."""
+
+    stage = run(story)
+    assert stage.setpoints(after_s=102.5) == []
+    assert ("superseded", False) not in stage.alarms()
