@@ -10,7 +10,7 @@ DAY ?= 2019-09-11
 SEED ?= 1
 SITES ?= 50000
 
-.PHONY: help run test test-fast test-system test-browser check lint types imports drift budget proto bench soak picture simulate lock clean
+.PHONY: help run test test-fast test-system test-browser check lint types imports drift budget proto bench soak peer-cases picture simulate lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,9 @@ bench: $(STAMP)  ## benchmarks, as ratios; tables are kept in docs/benchmarks.md
 soak: $(STAMP)  ## the allocator against ground truth on SITES random sites, at low priority (about an hour a core)
 	BUSBAR_SOAK=$(SITES) nice -n 19 $(PY) -m pytest -n 2 -rP tests/unit/test_allocator_truth.py \
 		tests/unit/test_allocator_properties.py $(ARGS)
+
+peer-cases: $(STAMP)  ## refresh docs/peer-cases.md
+	$(PY) tests/peercases/ledger.py --write
 
 simulate: $(STAMP)  ## one day of the demo site in virtual time (DAY, SEED)
 	$(BUSBAR) simulate $(SITE) --day $(DAY) --seed $(SEED) $(ARGS)
