@@ -138,7 +138,8 @@ class ConnectorUnit:
     @property
     def problems(self) -> dict[str, Problem]:
         """Open problems by code."""
-        return self._problems if self._writer is None else {**self._problems, **self._writer.problems}
+        theirs = None if self._writer is None else self._writer.problems
+        return {**self._problems, **theirs} if theirs else self._problems
 
 
 def _sample(points: Points, quality: Qualities, status: Status | None, at_ms: int) -> Sample:

@@ -23,6 +23,7 @@ from busbar.devices.transport import DeviceRefusedError, Transport, TransportErr
 from busbar.domain.kinds import AssetKind
 from busbar.domain.quality import Quality
 from busbar.events import Measurement, Session
+from busbar.nap import Nap
 from field_driver_modbus.connector import ConnectorUnit, wrong_device
 from field_driver_modbus.keeper import Problem
 from field_driver_modbus.plausible import Plausibility
@@ -102,7 +103,7 @@ class DeviceLink:
         self._plans: list[DevicePlan] = []
         self._polls: list[tuple[Member, str]] = []
         self._schedule = Schedule(device.id, [])
-        self._waiter: asyncio.Future[None] | None = None
+        self._nap: Nap | None = None
         self._spacing_s = package.transport.request_spacing_ms / 1000.0
         self.drives = any(m.unit is not None for m in members)
         """Something on it is written to."""
@@ -114,14 +115,14 @@ class DeviceLink:
 
     def wake(self) -> None:
         """Look at once whether something is to be written."""
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if self._nap is not None:
+            self._nap.wake()
 
     async def run(self) -> None:
         """Until cancelled."""
         await asyncio.sleep(phase_of(self.device.id) * min(self._period_s, 1.0))
-        clock, loop = self._host.clock, asyncio.get_running_loop()
+        clock = self._host.clock
+        nap = self._nap = Nap(asyncio.get_running_loop())
         try:
             while True:
                 if not self._transport.connected and not await self._connect():
@@ -134,21 +135,11 @@ class DeviceLink:
                 head = self._schedule.peek()
                 due_s, number = head if head is not None else (math.inf, -1)
                 if due_s > now_s:
-                    await self._wait(loop, due_s)
+                    await nap.until(due_s)
                 else:
                     await self._poll(number, now_s)
         finally:
             await self._transport.close()
-
-    async def _wait(self, loop: asyncio.AbstractEventLoop, until_s: float) -> None:
-        waiter = self._waiter = loop.create_future()
-        timer = loop.call_at(until_s, self.wake)
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-            if loop.time() < until_s:  # somebody else woke us; a timer that has fired needs no cancelling
-                timer.cancel()
 
     # -- connecting
 
@@ -334,7 +325,8 @@ class DeviceLink:
         await self._host.problems(member.entity.id, self._all_problems(member))
 
     def _all_problems(self, member: Member) -> dict[str, Problem]:
-        return member.problems if member.unit is None else {**member.problems, **member.unit.problems}
+        theirs = None if member.unit is None else member.unit.problems
+        return {**member.problems, **theirs} if theirs else member.problems
 
     # -- writing
 

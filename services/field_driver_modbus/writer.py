@@ -101,7 +101,9 @@ class Writer:
     @property
     def problems(self) -> dict[str, Problem]:
         """Open problems by code."""
-        return self._problems if self._keeper is None else {**self._keeper.problems, **self._problems}
+        if self._keeper is None or not self._keeper.problems:
+            return self._problems
+        return {**self._keeper.problems, **self._problems}
 
     @property
     def device_limit_a(self) -> float | None:

@@ -79,6 +79,8 @@ class Socket:
         self._apparent_vah = [0.0, 0.0, 0.0]
         self._limit = Delayed(settings.safe_current_a, settings.reaction_s)
         self._now_s = 0.0
+        self._rests_until_s = -math.inf
+        """Nobody is plugged in and nothing is set: until then a run would change nothing."""
         self.power_up()
 
     def power_up(self) -> None:
@@ -87,11 +89,13 @@ class Socket:
         self._accepted_a: float | None = None
         self._valid_until_s = 0.0
         self._limit.force(self._settings.safe_current_a)
+        self._rests_until_s = -math.inf
 
     # -- electronics
 
     def set_current(self, current_a: float, now_s: float) -> None:
         self.setpoint_a = current_a
+        self._rests_until_s = -math.inf
         self._valid_until_s = now_s + self._settings.validity_s
         if not self.faults.ignore_writes:
             self._accepted_a = current_a
@@ -100,6 +104,8 @@ class Socket:
     def run(self, now_s: float, dt_s: float) -> None:
         port = self.port
         self._now_s = now_s
+        if now_s < self._rests_until_s and not port.plugged and port.available is self.operative:
+            return
         if self._accepted_a is not None and now_s >= self._valid_until_s:
             self._accepted_a = None
             self._limit.force(self._settings.safe_current_a)
@@ -112,6 +118,8 @@ class Socket:
         for phase, apparent in enumerate(apparent_va(port.voltage_v, port.current_a)):
             self._apparent_vah[phase] += apparent * hours
             self._reactive_varh[phase] += port.reactive_var[phase] * hours
+        busy = port.plugged or self._limit.pending
+        self._rests_until_s = -math.inf if busy else math.inf if self._accepted_a is None else self._valid_until_s
 
     @property
     def limit_a(self) -> float:

@@ -9,6 +9,7 @@ What the sources leave open is decided for the harder case or is a setting of `C
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -72,6 +73,8 @@ class ChargingPoint:
         self._charging_s = 0.0
         self._plugged = False
         self._refreshed_s = 0.0
+        self._rests_until_s = -math.inf
+        """Nobody is plugged in and nothing is set: until then a run would change nothing."""
         self.power_up(0.0)
         self.config = self._config_image()
 
@@ -88,6 +91,7 @@ class ChargingPoint:
         self._refreshed_s = now_s
         self._limit.force(self._target())
         self.port.available = self.available
+        self._rests_until_s = -math.inf
 
     def forget_settings(self) -> None:
         self.fallback_a = 0
@@ -98,9 +102,12 @@ class ChargingPoint:
         self._refreshed_s = now_s
         self._expired = False
         self._limit.set(self._target(), now_s)
+        self._rests_until_s = -math.inf
 
     def run(self, now_s: float, dt_s: float) -> None:
         port = self.port
+        if now_s < self._rests_until_s and not port.plugged:
+            return
         if not self._expired and self.watchdog_s != WATCHDOG_OFF and now_s - self._refreshed_s >= self.watchdog_s:
             self._expired = True
             self.setpoint_a = self._accepted_a = self.fallback_a
@@ -113,6 +120,13 @@ class ChargingPoint:
         hours = dt_s / 3600.0
         self._reactive_varh += sum(port.reactive_var) * hours
         self._apparent_vah += sum(apparent_va(port.voltage_v, port.current_a)) * hours
+        self._rests_until_s = self._rest_s()
+
+    def _rest_s(self) -> float:
+        if self.port.plugged or self._limit.pending:
+            return -math.inf
+        armed = not self._expired and self.watchdog_s != WATCHDOG_OFF
+        return self._refreshed_s + self.watchdog_s if armed else math.inf
 
     @property
     def limit_a(self) -> int:
@@ -145,6 +159,7 @@ class ChargingPoint:
 
     def write(self, offset: int, value: int) -> None:
         """One checked value into a writable register x300..x308."""
+        self._rests_until_s = -math.inf
         obeyed = not self.faults.ignore_writes
         match offset:
             case 300:

@@ -31,6 +31,11 @@ class Delayed:
         self._queue.clear()
         self.value = value
 
+    @property
+    def pending(self) -> bool:
+        """Something has been set that has not taken effect yet."""
+        return bool(self._queue)
+
     def at(self, now_s: float) -> float:
         queue = self._queue
         while queue and queue[0][0] <= now_s:
