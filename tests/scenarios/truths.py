@@ -32,7 +32,7 @@ def broken_rows(world: World, *, reserves: bool = True) -> list[str]:
             continue
         inside = world.site.tree.below(collector.id)
         below = [o for o in world.outlets.values() if world.site.tree.index[o.entity.collector or ""] in inside]
-        pausable = [o for o in below if o.reachable]
+        pausable = [o for o in below if o.reachable and not world.must_run(o.entity.id)]
         active, reactive = world.flow_a(collector.id)
         for outlet in below:
             used = min(outlet.vehicle.phases, len(outlet.entity.root_phases)) if outlet.vehicle else 0
@@ -46,7 +46,7 @@ def broken_rows(world: World, *, reserves: bool = True) -> list[str]:
             if over and any(world.told[o.entity.id] > 0.0 for o in users):
                 wrong.append(f"{collector.id} {phase.name}: {active[phase]:.2f} A told, limit {limit[phase]:.2f} A")
         limits = [v.import_limit_w for (_, c), v in world.limits.items() if c == collector.id]
-        power_w = 230.0 * sum(active)
+        power_w = sum(a * v for a, v in zip(active, world.volts, strict=True))
         told = any(world.told[o.entity.id] > 0.0 for o in pausable if o.vehicle)
         wrong += [
             f"{collector.id}: {power_w:.0f} W told, limit {limit_w:.0f} W"
@@ -62,7 +62,9 @@ def broken_steps(world: World) -> list[str]:
         f"{name}: {value}"
         for name, value in world.told.items()
         if value != 0.0
-        and not (value >= 6.0 and value == int(value) and value <= world.outlets[name].entity.max_current_a)
+        and not (
+            value >= world.minimum_a(name) and value == int(value) and value <= world.outlets[name].entity.max_current_a
+        )
     ]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from busbar.config.model import SiteFile
+from busbar.config.packages import PackageFacts
 from busbar.config.site import Entity, Site, compile_site
 from busbar.domain.charging import Status
 from busbar.events import CollectorLimit, CollectorSample, ConnectorSample, Fallback, Reason, SiteSnapshot
@@ -28,10 +29,10 @@ U = 230.0
 
 def site_of(
     collectors: Sequence[Mapping[str, Any]], connectors: Sequence[Mapping[str, Any]],
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None, packages: Mapping[str, PackageFacts] | None = None,
 ) -> Site:  # fmt: skip
     """A site from the short form of the ledgers: collectors as in a site file (metered where nothing is said),
-    connectors `{id, collector, phases, max_a, weight}`, each its own charge point."""
+    connectors `{id, collector, phases, max_a, weight, package}`, each its own charge point; `packages`: facts."""
     files, meters = [], []
     for collector in collectors:
         entry = {"phases": ["L1", "L2", "L3"], **collector}
@@ -42,7 +43,8 @@ def site_of(
         files.append(entry)
     points = [
         {
-            "kind": "ac_charge_point", "id": f"cp-{c['id']}", "device": "d", "watchdog_s": c.get("watchdog_s", 30),
+            "kind": "ac_charge_point", "id": f"cp-{c['id']}", "device": f"d-{c['package']}" if "package" in c else "d",
+            "watchdog_s": c.get("watchdog_s", 30),
             "book_at_max_when_lost": c.get("book_at_max_when_lost", False),
             "connectors": [
                 {
@@ -55,10 +57,13 @@ def site_of(
     ]  # fmt: skip
     body = {
         "format": "busbar-site/1", "site": {"id": "test"}, "collectors": files,
-        "devices": [{"id": "d", "package": "none", "host": "127.0.0.1", "simulated": True}],
+        "devices": [
+            {"id": name, "package": package, "host": "127.0.0.1", "simulated": True}
+            for name, package in [("d", "none"), *((f"d-{package}", package) for package in packages or {})]
+        ],
         "assets": [*meters, *points], "options": dict(options or {}),
     }  # fmt: skip
-    return compile_site(SiteFile.model_validate(body))
+    return compile_site(SiteFile.model_validate(body), packages)
 
 
 @dataclass
@@ -139,6 +144,8 @@ class World:
         self.generation_a: dict[str, list[float]] = {c.id: [0.0, 0.0, 0.0] for c in site.collectors}
         """At most 0."""
         self.reactive_a: dict[str, list[float]] = {c.id: [0.0, 0.0, 0.0] for c in site.collectors}
+        self.volts = [U, U, U]
+        """Of the grid connection's conductors, everywhere."""
         self.blind: dict[str, float] = {}
         """Collectors without a reading, since when."""
         self.limits: dict[tuple[str, str], CollectorLimit] = {}
@@ -163,6 +170,14 @@ class World:
     def why(self) -> dict[str, Reason]:
         """Of what was told last."""
         return self.last.why() if self.last else {}
+
+    def must_run(self, connector: str) -> bool:
+        """Its device cannot be told 0 A."""
+        return bool(self.net.devices.must_run[self.net.slot[connector]])
+
+    def minimum_a(self, connector: str) -> float:
+        """Smallest current that its device can be told, beside 0."""
+        return float(self.net.devices.minimum_a[self.net.slot[connector]])
 
     # -- what happens on the site
 
@@ -294,10 +309,13 @@ class World:
         since = self.blind.get(name)
         age_ms = 100 if since is None else round((self.now_s - since) * 1000)
         return CollectorSample(
-            collector=name, valid=age_ms <= 30_000, age_ms=age_ms, power_w=_watts(active),
-            reactive_power_var=_watts(reactive), background_w=_watts(background), background_var=_watts(reactive),
-            generation_w=_watts(generation),
+            collector=name, valid=age_ms <= 30_000, age_ms=age_ms, power_w=self._watts(active),
+            reactive_power_var=self._watts(reactive), background_w=self._watts(background),
+            background_var=self._watts(reactive), generation_w=self._watts(generation),
         )  # fmt: skip
+
+    def _watts(self, amperes: Sequence[float]) -> PhaseVector:
+        return PhaseVector(*(a * v for a, v in zip(amperes, self.volts, strict=True)))
 
     def _connector(self, outlet: Outlet) -> ConnectorSample:
         if not outlet.reachable and outlet.sample:
@@ -311,17 +329,13 @@ class World:
         currents = outlet.root_currents()
         outlet.sample = ConnectorSample(
             connector=outlet.entity.id, status=_status(outlet), reachable=True, age_ms=0, sampled_at_ms=self.now_ms,
-            current_a=PhaseVector(*currents), power_w=_watts(currents), reactive_power_var=PhaseVector(),
-            voltage_v=PhaseVector(U, U, U), limit_a=outlet.limit_a, fallback_a=6.0, watchdog_s=30.0,
+            current_a=PhaseVector(*currents), power_w=self._watts(currents), reactive_power_var=PhaseVector(),
+            voltage_v=PhaseVector(*self.volts), limit_a=outlet.limit_a, fallback_a=6.0, watchdog_s=30.0,
             session_id=f"{outlet.entity.id}-{outlet.sessions}" if vehicle else None,
             session_energy_wh=vehicle.energy_wh if vehicle else 0.0,
             plugged_at_ms=self.now_ms - round((self.now_s - outlet.plugged_at_s) * 1000) if vehicle else 0,
         )  # fmt: skip
         return outlet.sample
-
-
-def _watts(amperes: Sequence[float]) -> PhaseVector:
-    return PhaseVector(*(a * U for a in amperes))
 
 
 def _status(outlet: Outlet) -> Status:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+from busbar.config.packages import PackageFacts
 from scenarios.world import Outlet, Vehicle, World, site_of
 from spc_allocator.learning import UNSEEN_MS
 from spc_allocator.state import AllocatorState
@@ -25,6 +26,12 @@ BITE_ABOVE = (0.55, 0.8)
 """A rating as part of what all below would like, averaged over the conductors."""
 TAPS = [["L1"], ["L2"], ["L3"]]
 Entry = dict[str, Any]
+PACKAGES = {
+    "plain": PackageFacts("ac_charger"),
+    "from-8": PackageFacts("ac_charger", minimum_a=8.0),
+    "never-0": PackageFacts("ac_charger", zero_allowed=False),
+}
+"""Devices: as most are, with a higher minimum, and one that cannot be paused."""
 
 
 def how_many(default: int, most: int | None = None) -> int:
@@ -61,7 +68,8 @@ def random_site(rng: Random, size: Size = Size()) -> tuple[list[Entry], list[Ent
         phases = rng.choice([*ROTATIONS, *ROTATIONS, *TAPS]) if width[home] == 3 else ["L1"]
         connectors.append(
             {"id": f"x{number}", "collector": home, "phases": phases, "max_a": rng.choice([16, 20, 32]),
-             "weight": rng.choice([1.0, 1.0, 1.0, 2.0, 0.5])}
+             "weight": rng.choice([1.0, 1.0, 1.0, 2.0, 0.5]),
+             "package": rng.choice([*["plain"] * 12, "from-8", "never-0"])}
         )  # fmt: skip
     for collector in reversed(collectors):  # children first
         collector.update(_ratings(rng, collector["id"], collectors, connectors))
@@ -135,7 +143,7 @@ def random_vehicle(rng: Random, outlet: Outlet) -> Vehicle:
 def charging_world(rng: Random, size: Size = Size(), **world: Any) -> World:
     """A site in full swing, seen by an allocator that has just taken over: limits that the devices have in force, and
     what vehicles draw, above what the fuses carry together."""
-    made = World(site_of(*random_site(rng, size)), settle_s=0.0, **world)
+    made = World(site_of(*random_site(rng, size), packages=PACKAGES), settle_s=0.0, **world)
     for collector in made.site.collectors:
         if rng.random() < 0.25:
             random_background(rng, made, collector.id)
@@ -146,7 +154,8 @@ def charging_world(rng: Random, size: Size = Size(), **world: Any) -> World:
             vehicle = made.plug(name, random_vehicle(rng, outlet))
             outlet.plugged_at_s = -rng.uniform(1.0, 5000.0)
             most = int(outlet.entity.max_current_a)
-            outlet.limit_a = float(rng.choice([most, most, rng.randint(6, most)]))
+            least = int(made.minimum_a(name))
+            outlet.limit_a = float(rng.choice([most, most, rng.randint(least, most)]))
             outlet.current_a = min(outlet.limit_a, vehicle.max_a)
     made.state = AllocatorState.fresh(made.net, made.now_ms)
     for outlet in made.outlets.values():
@@ -176,7 +185,7 @@ def twin(
 ) -> World:
     """The same vehicles, currents and limits on the same site in other words. `conductor`: the grid connection's
     conductors by their number here."""
-    made = World(site_of(collectors, connectors), settle_s=0.0, check=world.check)
+    made = World(site_of(collectors, connectors, packages=PACKAGES), settle_s=0.0, check=world.check)
     root = world.site.collectors[0].id
     for mine, theirs in (
         (made.load_a, world.load_a), (made.generation_a, world.generation_a), (made.reactive_a, world.reactive_a)
@@ -200,7 +209,8 @@ def words_of(world: World) -> tuple[list[Entry], list[Entry]]:
     """Collectors and connectors as `site_of` takes them."""
     collectors = [c.model_dump(exclude_unset=True, exclude={"meter"}) for c in world.site.file.collectors]
     connectors = [
-        {"id": c.id, "collector": c.collector, "phases": c.phases, "max_a": c.max_current_a, "weight": c.weight}
+        {"id": c.id, "collector": c.collector, "phases": c.phases, "max_a": c.max_current_a, "weight": c.weight,
+         "package": point.device.removeprefix("d-")}
         for point in world.site.file.assets if point.kind == "ac_charge_point" for c in point.connectors
     ]  # fmt: skip
     return collectors, connectors

@@ -4,7 +4,7 @@ currents, max-min fairness as a sequence of linear programs, admission as an int
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,9 +55,11 @@ def true_rows(world: World, booked: dict[str, list[int]]) -> list[Row]:
                 room = min(active - load[conductor] - generation[conductor], credit)
                 share = {x: 1.0 for x, phases in below.items() if conductor in phases}
                 rows.append(Row(f"{name} conductor {conductor}", level, room, share))
-        net_w, var = U * (sum(load) + sum(generation)), U * abs(sum(reactive))
+        volts = world.volts
+        net_w = sum(v * (a + b) for v, a, b in zip(volts, load, generation, strict=True))
+        var = abs(sum(v * q for v, q in zip(volts, reactive, strict=True)))
         for limit_w in _power_limits(world, name, var):
-            share = {x: float(len(phases)) for x, phases in below.items()}
+            share = {x: sum(volts[p] for p in phases) / U for x, phases in below.items()}
             rows.append(Row(f"{name} {limit_w:.0f} W", level, (limit_w - net_w) / U, share))
     return rows
 
@@ -177,8 +179,11 @@ def _most(solver: highspy.Highs, column: int) -> float:
 # -- admission by an integer program
 
 
-def best_set(rows: Sequence[Row], order: Sequence[str], minimum_a: dict[str, float]) -> set[str]:
-    """Who is on: of all sets whose minima fit, the lexicographically first (`order`: greatest need first).
+def best_set(
+    rows: Sequence[Row], order: Sequence[str], minimum_a: dict[str, float], always: Collection[str] = ()
+) -> set[str]:
+    """Who is on: of all sets whose minima fit, the lexicographically first (`order`: greatest need first). `always`:
+    cannot be switched off, whether they fit or not.
 
     One binary each, worth more than all behind it together; exact up to 40 connectors."""
     solver = _solver()
@@ -187,14 +192,15 @@ def best_set(rows: Sequence[Row], order: Sequence[str], minimum_a: dict[str, flo
         solver.changeColIntegrality(index, highspy.HighsVarType.kInteger)
         solver.changeColCost(index, float(2 ** (len(order) - index)))
     for row in rows:
-        mine = [index for index, name in enumerate(order) if row.share.get(name, 0.0) > 0.0]
+        room = row.room_a - sum(row.share.get(name, 0.0) * minimum_a[name] for name in always)
+        mine = [i for i, name in enumerate(order) if row.share.get(name, 0.0) > 0.0 and name not in always]
         if not mine:
             continue
-        if row.room_a < 0.0:
+        if room < 0.0:
             for index in mine:
                 solver.changeColBounds(index, 0.0, 0.0)
         needs = [row.share[order[index]] * minimum_a[order[index]] for index in mine]
-        solver.addRow(-_INF, max(row.room_a, 0.0) + 1e-6, len(mine), mine, needs)
+        solver.addRow(-_INF, max(room, 0.0) + 1e-6, len(mine), mine, needs)
     solver.run()
     values = solver.getSolution().col_value
-    return {name for index, name in enumerate(order) if values[index] > 0.5}
+    return {name for index, name in enumerate(order) if values[index] > 0.5} | set(always)

@@ -14,7 +14,7 @@ from scenarios.world import site_of
 from spc_allocator.certificate import Constraint, violations
 from spc_allocator.filling import Filled, fill
 from spc_allocator.rows import Floats, Network
-from unit.allocator_sites import Size, random_site
+from unit.allocator_sites import PACKAGES, Size, random_site
 
 
 class Case:
@@ -22,7 +22,7 @@ class Case:
 
     def __init__(self, rng: Random) -> None:
         collectors, connectors = random_site(rng, Size(least=1))
-        self.net = Network(site_of(collectors, connectors))
+        self.net = Network(site_of(collectors, connectors, packages=PACKAGES))
         n = self.net.count
 
         def numbers(low: int, high: int) -> Floats:

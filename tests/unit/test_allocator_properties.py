@@ -22,6 +22,7 @@ AT_LEAST = {
     "two levels bind": 0.3, "minima do not fit": 0.2, "mixed phases": 0.3, "rotated": 0.3, "export side": 0.1,
     "generation above load": 0.3, "reactive": 0.2, "lagging samples": 0.15, "missing samples": 0.15,
     "meter silent": 0.1, "power limit": 0.3, "virtual collector": 0.3, "guard": 0.05,
+    "cannot be paused": 0.2, "higher minimum": 0.2,
 }  # fmt: skip
 """Part of the sites in which it happens."""
 
@@ -61,12 +62,12 @@ def live(number: int) -> set[str]:
 
 
 def broken_caps(world: World, drawn: list[dict[str, float]]) -> list[str]:
-    """4. At most 5 A above what was drawn within 60 s (here: at all), 8 A where a vehicle is being woken."""
+    """4. At most 5 A above what was drawn within 60 s (here: at all), or the device's minimum."""
     most = {name: max(currents[name] for currents in drawn) for name in world.outlets}
     return [
         f"{name}: told {value} A, draws {most[name]:.1f} A"
         for name, value in world.told.items()
-        if value > max(6.0, most[name] + 5.0) and world.outlets[name].reachable
+        if value > max(world.minimum_a(name), most[name] + 5.0) and world.outlets[name].reachable
     ]
 
 
@@ -80,6 +81,10 @@ def features(world: World) -> set[str]:
         seen.add("rotated")
     if world.limits or any(c.file.power_limit_w or c.file.power_limit_va for c in world.site.collectors):
         seen.add("power limit")
+    if any(world.must_run(name) for name in world.outlets):
+        seen.add("cannot be paused")
+    if any(world.minimum_a(name) > 6.0 for name in world.outlets):
+        seen.add("higher minimum")
     if any(c.file.virtual for c in world.site.collectors):
         seen.add("virtual collector")
     return seen

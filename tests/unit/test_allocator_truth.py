@@ -21,21 +21,26 @@ class Told:
     """One decision on one random site, and what follows from the site's words for it."""
 
     def __init__(self, number: int, size: Size = Size()) -> None:  # noqa: B008 - frozen
-        self.world = charging_world(Random(number), size)
+        rng = Random(number)
+        self.world = charging_world(rng, size)
+        self.world.volts = [rng.uniform(218.0, 242.0) for _ in range(3)] if rng.random() < 0.5 else [230.0] * 3
         booked = booked_conductors(self.world)
         self.rows = true_rows(self.world, booked)
         world = self.world
         self.vehicles = [name for name, outlet in world.outlets.items() if outlet.vehicle]
-        self.phases = {name: len(booked[name]) for name in self.vehicles}
+        self.volts = {name: sum(world.volts[p] for p in booked[name]) for name in self.vehicles}
+        self.low_a = {name: world.minimum_a(name) for name in self.vehicles}
+        self.always = {name for name in self.vehicles if world.must_run(name)}
         self.high_a = {name: self._high_a(name) for name in self.vehicles}
-        self.rate = {name: world.outlets[name].entity.weight / (230.0 * self.phases[name]) for name in self.vehicles}
+        self.rate = {name: world.outlets[name].entity.weight / self.volts[name] for name in self.vehicles}
         self.decided: Decided = world.allocate()
         self.on = {name for name in self.vehicles if self.decided.state.on[world.net.slot[name]]}
 
     def _high_a(self, name: str) -> float:
         """What is in force, and at most 5 A above what is drawn; a limit nobody raises before all is known."""
         outlet = self.world.outlets[name]
-        return max(MINIMUM_A, min(outlet.limit_a, math.floor(outlet.current_a + 5.0)))
+        most = min(outlet.limit_a, max(MINIMUM_A, math.floor(outlet.current_a + 5.0)))
+        return max(self.world.minimum_a(name), most)
 
     def order(self) -> list[str]:
         """Greatest need first: the highest energy x maximum power is paused first, then the latest connected."""
@@ -44,10 +49,13 @@ class Told:
         def key(name: str) -> tuple[float, float]:
             vehicle = outlets[name].vehicle
             assert vehicle
-            power_w = outlets[name].entity.max_current_a * 230.0 * self.phases[name]
+            power_w = outlets[name].entity.max_current_a * self.volts[name]
             return vehicle.energy_wh * power_w, outlets[name].plugged_at_s
 
         return sorted(self.vehicles, key=key)
+
+    def best_set(self, order: list[str]) -> set[str]:
+        return best_set(self.rows, order, self.low_a, self.always)
 
     def filled_a(self) -> dict[str, float]:
         values = self.decided.cycle.filled.current_a
@@ -57,7 +65,7 @@ class Told:
         rate = {name: self.rate[name] for name in sorted(self.on)}
         if not rate:
             return {}, 0
-        return fairest(self.rows, rate=rate, low_a=dict.fromkeys(rate, MINIMUM_A), high_a=self.high_a)
+        return fairest(self.rows, rate=rate, low_a=self.low_a, high_a=self.high_a)
 
 
 SHARES = 2
@@ -68,7 +76,7 @@ def test_spc_2_and_spc_3_whole_decisions_equal_linear_and_integer_programs(share
     programs, binding, paused, tries = 0, 0, 0, how_many(300)
     for number in range(share, tries, SHARES):
         told = Told(number)
-        chosen = best_set(told.rows, told.order(), dict.fromkeys(told.vehicles, MINIMUM_A))
+        chosen = told.best_set(told.order())
         assert told.on == chosen, f"site {number}: on is another set"
         truth, more = told.fairest()
         assert told.filled_a() == pytest.approx(truth, abs=1e-6), f"site {number}"
@@ -107,7 +115,7 @@ def certified(told: Told) -> list[str]:
     ]
     return violations(
         constraints, [filled[name] for name in names], rate=[told.rate[name] for name in names],
-        low_a=[MINIMUM_A] * len(names), high_a=[told.high_a[name] for name in names],
+        low_a=[told.low_a[name] for name in names], high_a=[told.high_a[name] for name in names],
     )  # fmt: skip
 
 
@@ -115,8 +123,8 @@ def test_the_ground_truth_can_tell_a_wrong_allocation() -> None:
     told = next(told for told in map(Told, range(100)) if 3 < len(told.on) < len(told.vehicles) and _moved(told))
     assert certified(told) == []
     order = told.order()
-    assert best_set(told.rows, order, dict.fromkeys(order, MINIMUM_A)) == told.on
-    assert best_set(told.rows, order[::-1], dict.fromkeys(order, MINIMUM_A)) != told.on
+    assert told.best_set(order) == told.on
+    assert told.best_set(order[::-1]) != told.on
     name = _moved(told)[0]
     told.decided.cycle.filled.current_a[told.world.net.slot[name]] -= 0.01
     assert certified(told) != []
@@ -125,7 +133,7 @@ def test_the_ground_truth_can_tell_a_wrong_allocation() -> None:
 
 def _moved(told: Told) -> list[str]:
     """Held by a row, above the minimum."""
-    return [name for name, value in told.filled_a().items() if MINIMUM_A + 0.1 < value < told.high_a[name] - 0.1]
+    return [name for name, value in told.filled_a().items() if told.low_a[name] + 0.1 < value < told.high_a[name] - 0.1]
 
 
 def _stops(row: Row, told: Told, current_a: dict[str, float]) -> bool:
@@ -148,7 +156,9 @@ def check_whole_steps(told: Told, number: int) -> None:
             more = {**setpoint, name: value + 1.0}
             assert any(name in r.share and r.used(more) > r.room_a + 1e-9 for r in told.rows), f"{number}: {name}"
     for row in told.rows:
-        used = row.used(setpoint)
-        assert used == 0.0 or used <= row.room_a + 1e-6, f"site {number}: {row.name}"
+        pausable = any(setpoint.get(name) for name in row.share if name not in told.always)
+        least = row.used({name: told.low_a[name] for name in told.always})
+        most = row.room_a if pausable else max(row.room_a, least)
+        assert row.used(setpoint) <= max(most, 0.0) + 1e-6, f"site {number}: {row.name}"
     assert broken_rows(told.world) == []
     assert broken_steps(told.world) == []
