@@ -14,14 +14,24 @@ import pytest
 from scenarios.truths import broken_ramps, broken_rows, broken_steps
 from scenarios.world import World
 from spc_allocator.core import Decided
-from unit.allocator_sites import ROTATIONS, booked_conductors, charging_world, happen, how_many, twin, words_of
+from unit.allocator_sites import (
+    ROTATIONS,
+    booked_conductors,
+    charging_world,
+    happen,
+    how_many,
+    random_vehicle,
+    twin,
+    words_of,
+)
+from unit.allocator_truth import true_rows
 
 SHARES = 2
-SECONDS = 24
+SECONDS = 28
 AT_LEAST = {
     "two levels bind": 0.3, "minima do not fit": 0.2, "mixed phases": 0.3, "rotated": 0.3, "export side": 0.1,
     "generation above load": 0.3, "reactive": 0.2, "lagging samples": 0.15, "missing samples": 0.15,
-    "meter silent": 0.1, "power limit": 0.3, "virtual collector": 0.3, "guard": 0.05,
+    "meter silent": 0.1, "power limit": 0.3, "virtual collector": 0.3, "guard": 0.05, "raised": 0.1,
     "cannot be paused": 0.2, "higher minimum": 0.2,
 }  # fmt: skip
 """Part of the sites in which it happens."""
@@ -46,6 +56,8 @@ def live(number: int) -> set[str]:
     seen = features(world)
     drawn: list[dict[str, float]] = []
     for second in range(SECONDS):
+        if second == 1 and rng.random() < 0.6:
+            under_way(world, rng)
         if second:
             if rng.random() < 0.25:
                 happen(world, rng)
@@ -56,6 +68,9 @@ def live(number: int) -> set[str]:
         known = all(o.reachable and not o.poll_s for o in world.outlets.values())
         wrong = broken_rows(world, reserves=known) + broken_steps(world) + broken_ramps(world)
         wrong += broken_caps(world, drawn)
+        if known and second and starts_or_raises(world):
+            seen.add("raised")
+            wrong += given_twice(world)
         assert wrong == [], f"site {number} at {world.now_s:g} s"
         seen |= met(world)
     return seen
@@ -68,6 +83,40 @@ def broken_caps(world: World, drawn: list[dict[str, float]]) -> list[str]:
         f"{name}: told {value} A, draws {most[name]:.1f} A"
         for name, value in world.told.items()
         if value > max(world.minimum_a(name), most[name] + 5.0) and world.outlets[name].reachable
+    ]
+
+
+def under_way(world: World, rng: Random) -> None:
+    """The allocator has run for a while: its windows have no hole, ramps are due soon, and vehicles wait to start."""
+    world.state.covered_since_ms -= 16_000
+    world.state.anchor_ms -= rng.randint(30, 58) * 1000
+    for outlet in world.outlets.values():
+        if outlet.vehicle is None:
+            world.plug(outlet.entity.id, random_vehicle(rng, outlet))
+
+
+def starts_or_raises(world: World) -> bool:
+    (_, before), (_, now) = world.history[-2:]
+    return any(now[name] > before[name] for name, outlet in world.outlets.items() if outlet.vehicle)
+
+
+def given_twice(world: World) -> list[str]:
+    """1. What is raised stands beside everything that may still be drawn: limits in force, and real currents."""
+    (_, before), (_, now) = world.history[-2:]
+    conductors = {
+        name: [int(p) for p in outlet.entity.root_phases[: outlet.vehicle.phases if outlet.vehicle else 0]]
+        for name, outlet in world.outlets.items()
+    }
+    may_draw = {
+        name: max(now[name], outlet.limit_a, outlet.current_a)
+        for name, outlet in world.outlets.items()
+        if outlet.vehicle
+    }
+    return [
+        f"{row.name}: {row.used(may_draw):.2f} A may be drawn, there are {row.room_a:.2f} A"
+        for row in true_rows(world, conductors)
+        if row.used(may_draw) > row.room_a + 1e-6
+        and any(row.share.get(name) and now[name] > before[name] for name in may_draw)
     ]
 
 
