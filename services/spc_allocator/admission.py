@@ -63,9 +63,13 @@ class Admitted:
 
 def order_of_need(state: AllocatorState, plugged_at_ms: Ints) -> list[int]:
     """All slots, last to be paused first."""
-    first_paused = np.lexsort((-plugged_at_ms, state.paused_at_ms, -state.need, state.wake_tries >= 2))
-    order: list[int] = first_paused[::-1].tolist()
-    return order
+    hard = state.wake_tries >= 2
+    kept, arrays = state.kept, (plugged_at_ms, state.paused_at_ms, state.need, hard)
+    key = tuple([array.tobytes() for array in arrays])
+    if key != kept.order_key:
+        first_paused = np.lexsort((-plugged_at_ms, state.paused_at_ms, -state.need, hard))
+        kept.order, kept.order_key = first_paused[::-1].tolist(), key
+    return kept.order
 
 
 @dataclass(slots=True)
@@ -83,18 +87,22 @@ class Admission:
     def run(self) -> Admitted:
         state, who, room = self.state, self.who, self.room
         self.result = Admitted(order_of_need(state, who.plugged_at_ms))
-        for slot in slots_of(state.on & ~who.able & ~who.lost):
+        state.own("on")
+        leaving = state.on > who.able
+        for slot in slots_of(leaving & ~who.lost) if some(leaving) else ():
             self._switch_off(slot)
         used = self._used()
         if some(room.keep_a - used < -EPS) and some(state.on):
             self._pause_for_safety()
             used = self._used()
-        if some(who.able & ~state.on):
+        if some(who.able > state.on):
+            state.own("fits_since_ms")
             if self.grid and not self._all_fit():
                 self._choose_anew()
             else:
                 self._start_what_fits(room.room_a - used)
-        state.fits_since_ms[state.on | ~who.able] = 0
+        if np.count_nonzero(state.fits_since_ms):
+            state.fits_since_ms = np.where(state.on | ~who.able, 0, state.fits_since_ms)
         return self.result
 
     def _used(self) -> Floats:
@@ -177,25 +185,31 @@ class Admission:
     def _switch_off(self, slot: int) -> None:
         state = self.state
         state.on[slot] = False
-        state.resumed_at_ms[slot] = 0
+        state.own("resumed_at_ms")[slot] = 0
         if state.setpoint_a[slot] > 0.0:  # else it was still waiting to be told
-            state.paused_at_ms[slot] = self.now_ms
+            state.own("paused_at_ms")[slot] = self.now_ms
         self.result.paused.append(slot)
 
 
 def note_starts(state: AllocatorState, begun: Bools, now_ms: int) -> None:
     """Connectors with a vehicle whose setpoint has left 0: counted in the budget; a resume is watched for waking."""
+    if not some(begun):
+        return
+    starts_ms, resumed_at_ms, started = state.own("starts_ms"), state.own("resumed_at_ms"), state.own("started")
     for slot in slots_of(begun):
-        starts = state.starts_ms[:, slot]
+        starts = starts_ms[:, slot]
         starts[int(starts.argmin())] = now_ms
-        if state.started[slot]:
-            state.resumed_at_ms[slot] = now_ms
-        state.started[slot] = True
+        if started[slot]:
+            resumed_at_ms[slot] = now_ms
+        started[slot] = True
 
 
 def wake(state: AllocatorState, now_ms: int) -> None:
     """Move on those that drew nothing after a resume: once again with 8 A, then it does not wake."""
+    if not np.count_nonzero(state.resumed_at_ms):
+        return
     waited = state.on & (state.resumed_at_ms > 0) & (now_ms - state.resumed_at_ms >= WAKE_MS)
     for slot in slots_of(waited & (state.wake_tries < 2)):
-        state.wake_tries[slot] += 1
-        state.resumed_at_ms[slot] = now_ms if state.wake_tries[slot] == 1 else 0
+        tries = state.own("wake_tries")
+        tries[slot] += 1
+        state.own("resumed_at_ms")[slot] = now_ms if tries[slot] == 1 else 0

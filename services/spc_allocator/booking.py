@@ -26,8 +26,7 @@ from typing import Final
 
 import numpy as np
 
-from spc_allocator.inputs import LOST, Observed
-from spc_allocator.learning import largest
+from spc_allocator.inputs import Observed
 from spc_allocator.rows import EPS, Bools, Floats, Network, some
 from spc_allocator.state import AllocatorState
 
@@ -49,34 +48,50 @@ class Booked:
     """Of connectors that do not answer."""
 
 
-def book(net: Network, state: AllocatorState, obs: Observed, present: Bools, now_ms: int) -> Booked:
-    """Confirm decreases, then say what each connector counts for. `present`: connectors with a vehicle."""
-    setpoint, top = state.setpoint_a, largest(state.current_a)
-    late = now_ms - state.lowered_at_ms > net.devices.reaction_ms + VERIFY_MS
-    newer = state.sampled_at_ms > state.lowered_at_ms
-    with np.errstate(invalid="ignore"):
-        shown = obs.limit_a <= setpoint + READ_BACK_A
-        above = obs.limit_a > setpoint + READ_BACK_A
-    unread = np.isnan(obs.limit_a)
-    confirmed = newer & (shown | (unread & late)) & (late | (top <= setpoint + OBEYS_A))
-    effective = np.where(confirmed | ~present, setpoint, np.maximum(state.effective_a, setpoint))
-    effective = np.where(above & newer & late & present, np.fmin(obs.limit_a, net.devices.max_a), effective)
-    lost = obs.kind == LOST
-    if some(lost):
-        effective = np.where(lost, np.maximum(state.effective_a, setpoint), effective)
+def book(net: Network, state: AllocatorState, obs: Observed, top: Floats, now_ms: int) -> Booked:
+    """Confirm decreases, then say what each connector counts for. `top`: the largest phase measured."""
+    setpoint, read_back = state.setpoint_a, state.setpoint_a + READ_BACK_A
+    above = obs.limit_a > read_back  # false where it was not read, as every comparison with nan
+    lost = obs.who.lost
+    if not obs.who.any_lost and not some((state.effective_a > setpoint) | above):
+        effective = setpoint  # nothing is left to be confirmed
+        if not some(top > setpoint):
+            return _obedient(state, setpoint, top)
+        late = now_ms - state.lowered_at_ms > net.devices.reaction_ms + VERIFY_MS
+        stuck = state.kept.fixed.none
+    else:
+        present = obs.who.present
+        late = now_ms - state.lowered_at_ms > net.devices.reaction_ms + VERIFY_MS
+        newer = state.sampled_at_ms > state.lowered_at_ms
+        shown, unread = obs.limit_a <= read_back, np.isnan(obs.limit_a)
+        confirmed = newer & (shown | (unread & late)) & (late | (top <= setpoint + OBEYS_A))
+        effective = np.where(confirmed | ~present, setpoint, np.maximum(state.effective_a, setpoint))
+        effective = np.where(above & newer & late & present, np.fmin(obs.limit_a, net.devices.max_a), effective)
+        if obs.who.any_lost:
+            effective = np.where(lost, np.maximum(state.effective_a, setpoint), effective)
+        stuck = late & present & (effective > setpoint + EPS)
     state.effective_a = effective
-    stuck = late & present & (effective > setpoint + EPS)
     slack = np.where(late, 0.0, OBEYS_A)  # what is still coming down is not held against anybody
     stubborn = np.where(top > effective + slack, top, np.where(stuck, effective, 0.0))
-    _label(net, state, present, stuck, now_ms)
+    _label(state, obs.who.present & (top > effective + OBEYS_A), stuck, now_ms)
     return Booked(
-        np.where(present, stubborn, 0.0), np.maximum(effective, top), _lost(net, state, now_ms) if some(lost) else top
-    )
+        np.where(obs.who.present, stubborn, 0.0), np.maximum(effective, top),
+        _lost(net, state, now_ms) if obs.who.any_lost else top,
+    )  # fmt: skip
 
 
-def _label(net: Network, state: AllocatorState, present: Bools, stuck: Bools, now_ms: int) -> None:
+def _obedient(state: AllocatorState, setpoint: Floats, top: Floats) -> Booked:
+    """The usual case: every device shows what it was told, and nobody draws more."""
+    state.effective_a = setpoint
+    if np.count_nonzero(state.over_since_ms):
+        state.over_since_ms = np.zeros_like(state.over_since_ms)
+    if some(state.uncontrollable):
+        state.uncontrollable = state.kept.fixed.none
+    return Booked(state.kept.fixed.zeros, setpoint, top)
+
+
+def _label(state: AllocatorState, over: Bools, stuck: Bools, now_ms: int) -> None:
     """Uncontrollable: draws more than its setpoint for more than 10 s, or does not take a decrease."""
-    over = present & (largest(state.current_a) > state.effective_a + OBEYS_A)
     state.over_since_ms = np.where(over, np.where(state.over_since_ms > 0, state.over_since_ms, now_ms), 0)
     state.uncontrollable = (over & (now_ms - state.over_since_ms > UNCONTROLLABLE_MS)) | stuck
 

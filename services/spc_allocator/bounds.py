@@ -28,8 +28,7 @@ import numpy as np
 from busbar.units import MIN_CURRENT_A
 from spc_allocator.admission import WAKE_A
 from spc_allocator.booking import READ_BACK_A, VERIFY_MS
-from spc_allocator.inputs import ACTIVE, Inputs, Observed
-from spc_allocator.learning import FRESH_MS
+from spc_allocator.inputs import Inputs, Observed
 from spc_allocator.limits import COVERED_MS
 from spc_allocator.rows import EPS, Bools, Floats, Ints, Network, slots_of, some
 from spc_allocator.state import AllocatorState
@@ -51,6 +50,10 @@ class Bound(IntEnum):
     RAMP = 7
 
 
+_GUARD, _FALLBACK, _STALE, _DEVICE, _CABLE, _VEHICLE, _CAP, _RAMP = range(8)
+"""The rows of the table: plain integers, for an enum as an index costs more than the row."""
+
+
 @dataclass(slots=True)
 class Bounds:
     """Upper bound of each slot in whole steps, and which rule it is."""
@@ -68,50 +71,53 @@ class Bounds:
 def bounds(
     net: Network, state: AllocatorState, obs: Observed, inputs: Inputs, *, guard_a: Floats | None, now_ms: int
 ) -> Bounds:
-    n, options = net.count, net.site.options
-    table = np.full((8, n), np.inf)
-    setpoint = state.setpoint_a
-    fresh, covered = _may_raise(net, state, obs, now_ms)
-    may_raise = fresh & covered
-    sources = _fallbacks(net, obs, inputs, table[Bound.FALLBACK])
+    options, devices, setpoint = net.site.options, net.devices, state.setpoint_a
+    table = np.empty((8, net.count))
+    table.fill(np.inf)
+    may_raise, starting = _may_raise(net, state, obs, now_ms)
+    sources = _fallbacks(net, obs, inputs, table[_FALLBACK])
     if guard_a is not None:
-        table[Bound.GUARD] = guard_a
-    if some(~may_raise):
-        table[Bound.STALE] = np.where(may_raise, np.inf, np.maximum(setpoint, MIN_CURRENT_A))
-    interval_ms = 60_000.0 / options.ramp_a_per_min
-    due = state.flowing & (now_ms - state.anchor_ms >= interval_ms)
-    table[Bound.RAMP] = np.maximum(setpoint + due, MIN_CURRENT_A)
-    cap = np.maximum(state.cap_window.maximum() + options.cap_above_measured_a, MIN_CURRENT_A)
-    table[Bound.CAP] = cap
+        table[_GUARD] = guard_a
+    if some(obs.who.present > may_raise):
+        table[_STALE] = np.where(may_raise, np.inf, np.maximum(setpoint, MIN_CURRENT_A))
+    due = now_ms - state.anchor_ms >= 60_000.0 / options.ramp_a_per_min
+    due &= state.flowing
+    np.maximum(setpoint + due, MIN_CURRENT_A, out=table[_RAMP])
+    np.maximum(state.cap_window.top + options.cap_above_measured_a, MIN_CURRENT_A, out=table[_CAP])
     if some(state.maximum_known):
         most = np.ceil(state.highest_a - _NOISE_A) + 1.0
-        table[Bound.VEHICLE] = np.where(state.maximum_known, np.maximum(most, MIN_CURRENT_A), np.inf)
-    table[Bound.CABLE] = _kept_by_device(net, state, obs)
-    table[Bound.DEVICE] = net.devices.max_a
-    waking = state.on & (state.wake_tries == 1)
-    if some(waking):
-        for bound in (Bound.RAMP, Bound.CAP, Bound.CABLE):
+        table[_VEHICLE] = np.where(state.maximum_known, np.maximum(most, MIN_CURRENT_A), np.inf)
+    _kept_by_device(net, state, obs, table[_CABLE])
+    table[_DEVICE] = devices.max_a
+    if np.count_nonzero(state.wake_tries):
+        waking = state.on & (state.wake_tries == 1)
+        for bound in (_RAMP, _CAP, _CABLE):
             table[bound, waking] = np.maximum(table[bound, waking], WAKE_A)
-    which = table.argmin(axis=0)
-    high = np.floor(np.minimum.reduce(table) + EPS)
-    able = np.floor(np.minimum(table[Bound.FALLBACK], net.devices.max_a) + EPS) >= net.devices.minimum_a
-    able |= net.devices.must_run
-    return Bounds(np.maximum(high, net.devices.minimum_a), which, able, may_raise, fresh & ~covered, sources)
+    able = np.minimum(table[_FALLBACK], devices.max_a)
+    able = (np.floor(able + EPS) >= devices.minimum_a) | devices.must_run
+    high = np.minimum.reduce(table)
+    high += EPS
+    np.maximum(np.floor(high, out=high), devices.minimum_a, out=high)
+    return Bounds(high, table.argmin(axis=0), able, may_raise, starting, sources)
 
 
 def _may_raise(net: Network, state: AllocatorState, obs: Observed, now_ms: int) -> tuple[Bools, Bools]:
-    """Inputs young enough; windows without a hole."""
+    """Who may rise, for its inputs are young enough and the windows without a hole; and who may not only because of a
+    hole."""
+    fixed, fresh = state.kept.fixed, obs.fresh & obs.who.active
+    old = obs.collector_age_ms > fixed.fresh_ms
+    holes = state.covered_since_ms > now_ms - COVERED_MS
+    if not some(old | holes):
+        return fresh, fixed.none
     works_on = ~obs.valid & np.isinf(net.on_lost_a)
-    matters = (net.protected | np.isfinite(net.power_limit_w)) & ~works_on
-    old = (obs.collector_age_ms > net.fresh_ms) & matters
-    fresh = (obs.age_ms <= FRESH_MS) & (obs.kind == ACTIVE)
+    old &= ~works_on
     if some(old):
         fresh &= ~net.under[old].any(axis=0)
-    holes = (now_ms - state.covered_since_ms < COVERED_MS) & obs.valid & matters
-    covered = np.ones(net.count, dtype=bool)
-    if some(holes):
-        covered = ~net.under[holes].any(axis=0)
-    return fresh, covered
+    holes &= fixed.matters & ~works_on & obs.valid
+    if not some(holes):
+        return fresh, fixed.none
+    covered = ~net.under[holes].any(axis=0)
+    return fresh & covered, fresh & ~covered
 
 
 def _fallbacks(net: Network, obs: Observed, inputs: Inputs, lowest: Floats) -> dict[int, str]:
@@ -122,7 +128,7 @@ def _fallbacks(net: Network, obs: Observed, inputs: Inputs, lowest: Floats) -> d
             slot = net.slot.get(asset)
             if slot is not None and event.max_current_a < lowest[slot]:
                 lowest[slot], source[slot] = event.max_current_a, event.entity
-    if some(~obs.valid):
+    if not obs.all_valid:
         for index in slots_of(~obs.valid & net.protected):
             bound = net.on_lost_a[index]
             for slot in range(int(net.begin[index]), int(net.end[index])):
@@ -131,10 +137,10 @@ def _fallbacks(net: Network, obs: Observed, inputs: Inputs, lowest: Floats) -> d
     return source
 
 
-def _kept_by_device(net: Network, state: AllocatorState, obs: Observed) -> Floats:
+def _kept_by_device(net: Network, state: AllocatorState, obs: Observed, bound: Floats) -> None:
     """A cable or the device's own limit: it was told more long ago and still keeps to less; one step above, to notice
     when that ends."""
-    told_ms = state.changed_at_ms + net.devices.reaction_ms + VERIFY_MS
-    with np.errstate(invalid="ignore"):
-        keeps = (obs.limit_a < state.setpoint_a - READ_BACK_A) & (state.sampled_at_ms > told_ms)
-    return np.where(keeps, np.floor(obs.limit_a + EPS) + 1.0, np.inf)
+    less = obs.limit_a < state.setpoint_a - READ_BACK_A  # false where it was not read
+    if some(less):
+        keeps = less & (state.sampled_at_ms > state.changed_at_ms + net.devices.reaction_ms + VERIFY_MS)
+        bound[keeps] = np.floor(obs.limit_a[keeps] + EPS) + 1.0

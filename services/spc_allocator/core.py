@@ -21,14 +21,15 @@ import numpy as np
 from busbar.events import Reason, SiteSnapshot
 from busbar.units import MIN_CURRENT_A, NOMINAL_VOLTAGE_V
 from spc_allocator import admission, filling, guard
-from spc_allocator.admission import Admission, Candidates
+from spc_allocator.admission import Admission, Admitted, Candidates
 from spc_allocator.booking import Booked, book
 from spc_allocator.bounds import Bound, Bounds, bounds
 from spc_allocator.certificate import Constraint, violations
 from spc_allocator.cycle import Cycle
 from spc_allocator.explain import reasons
 from spc_allocator.filling import Filled
-from spc_allocator.inputs import ACTIVE, LOST, UNKNOWN, Inputs, Observed, observe
+from spc_allocator.inputs import Inputs, Observed, observe
+from spc_allocator.kept import Shares, Who
 from spc_allocator.learning import (
     adopt,
     booked_phases,
@@ -38,7 +39,7 @@ from spc_allocator.learning import (
     maximum_power_w,
     take_currents,
 )
-from spc_allocator.ledger import Room
+from spc_allocator.ledger import Ledger, Room
 from spc_allocator.limits import Limits, limits, push_background
 from spc_allocator.rounding import gate_raises, whole_steps
 from spc_allocator.rows import EPS, POWER, Bools, Floats, Network, slots_of, some
@@ -48,12 +49,21 @@ from spc_allocator.state import AllocatorState
 
 @dataclass(slots=True)
 class _Seen:
-    """What the cycle starts from. `present`: a vehicle is there, so far as we know."""
+    """What the cycle starts from."""
 
     obs: Observed
     booked: Booked
-    present: Bools
     alert: guard.Guard
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What steps A to C came to."""
+
+    admitted: Admitted
+    filled: Filled
+    wanted_a: Floats
+    left: Ledger
 
 
 class UnfairError(AssertionError):
@@ -88,62 +98,116 @@ def decide(
 ) -> Decided:
     """`now_ms` never steps back (failure.md, Ages). `check`: verify the certificate; raises UnfairError."""
     state = previous.copy()
-    obs = observe(net, snapshot, inputs.snapshot_age_ms)
-    present = (obs.kind == ACTIVE) | (obs.kind == UNKNOWN)
+    obs = observe(net, snapshot, inputs.snapshot_age_ms, state.kept)
     adopt(net, state, obs, now_ms)
     follow_sessions(state, obs)
-    take_currents(net, state, obs, now_ms)
-    learn(net, state, obs, now_ms)
-    booked = book(net, state, obs, present, now_ms)
+    top_a = take_currents(net, state, obs, now_ms)
+    learn(net, state, obs, top_a, now_ms)
+    booked = book(net, state, obs, top_a, now_ms)
     alert = guard.assess(net, state, obs, booked, now_ms)
     push_background(net, state, obs, alert.raised_a, now_ms)
-    cycle = _share(net, state, _Seen(obs, booked, present, alert), inputs, now_ms=now_ms, check=check)
+    cycle = _share(net, state, _Seen(obs, booked, alert), inputs, now_ms=now_ms, check=check)
     setpoint_a = _setpoints(cycle, state, now_ms)
     state.now_ms, state.snapshot = now_ms, snapshot.number
-    ids, names = net.ids, net.site.collectors
+    names = net.site.collectors
     admission.wake(state, now_ms)
     return Decided(
         state, setpoint_a, cycle,
-        guarded=tuple(names[index].id for index in alert.collectors),
-        uncontrollable=tuple(ids[s] for s in slots_of(state.uncontrollable)),
-        does_not_wake=tuple(ids[s] for s in slots_of(state.wake_tries >= 2)),
+        guarded=tuple([names[index].id for index in alert.collectors]),
+        uncontrollable=_ids(net, state.uncontrollable),
+        does_not_wake=_ids(net, state.wake_tries >= 2),
         export=tuple({names[index].id: words for index, words in cycle.limits.export}.items()),
     )  # fmt: skip
 
 
+def _ids(net: Network, mask: Bools) -> tuple[str, ...]:
+    return tuple([net.ids[slot] for slot in slots_of(mask)]) if some(mask) else ()
+
+
 def _share(net: Network, state: AllocatorState, seen: _Seen, inputs: Inputs, *, now_ms: int, check: bool) -> Cycle:
     """Rows, bounds, steps A, B and C."""
-    obs, booked, present = seen.obs, seen.booked, seen.present
-    phases = booked_phases(net, state)
-    fair_v = state.voltage_v @ fair_phases(phases, state)
-    other_a = _other(net, state, seen, phases & present)
+    obs, booked = seen.obs, seen.booked
+    present, shares = obs.who.present, _shares(net, state, obs.who)
+    other_a = _other(net, state, seen, shares.counted)
     lim = limits(net, state, obs, inputs.limits)
-    room = _room(net, state, lim, load=_load(state, phases & present), other_a=other_a)
-    minimum_a, stubborn_a = net.devices.minimum_a, booked.stubborn_a
+    room = _room(net, state, lim, load=shares.load, other_a=other_a)
     guard_a, cut_by = None, dict[int, int]()
     if seen.alert.collectors:
-        guard_a, cut_by = guard.cut(seen.alert, room, state.setpoint_a, minimum_a, state.on & present)
+        guard_a, cut_by = guard.cut(seen.alert, room, state.setpoint_a, net.devices.minimum_a, state.on & present)
     bnd = bounds(net, state, obs, inputs, guard_a=guard_a, now_ms=now_ms)
-    grid = _new_quarter(net, state, obs, fair_v, now_ms)
-    may_start = bnd.may_raise | (state.setpoint_a >= minimum_a)
-    low_a = np.maximum(minimum_a, stubborn_a)
-    who = Candidates(present & bnd.able, may_start, low_a, stubborn_a, obs.plugged_at_ms, obs.kind == LOST)
-    admitted = Admission(room, state, who, now_ms, grid).run()
-    on, order, rate = state.on, admitted.order, net.devices.weight / fair_v
-    if net.site.options.reserve_yields:
-        room.room_a = np.maximum(room.room_a, np.minimum(room.keep_a, room.sums(np.where(on, low_a, stubborn_a))))
-    filled = _fill(room, bnd, rate, low_a=low_a, stubborn_a=stubborn_a, on=on, check=check)
-    fair_a = np.minimum(np.maximum(filled.level * rate, minimum_a), bnd.high_a)
-    wanted_a, left = whole_steps(room, fair_a, bnd.high_a, stubborn_a=stubborn_a, on=on, order=order)
-    held_a = np.where(present, booked.held_a, 0.0)
-    waits = gate_raises(room, wanted_a, state.setpoint_a, held_a=held_a, may_raise=bnd.may_raise, order=order)
+    grid = _new_quarter(net, state, obs, shares.fair_v, now_ms)
+    shared = None if grid else _all_at_bound(state, seen, room, bnd)
+    if shared is None:
+        shared = _in_steps(state, seen, room, bnd, rate=shares.rate, now_ms=now_ms, grid=grid)
+    if check:
+        _verify(room, shared.filled, shares.rate, *_range(state, room, bnd, booked.stubborn_a))
+    wanted_a, order = shared.wanted_a, shared.admitted.order
+    waits: dict[int, int] = {}
+    if some(wanted_a > state.setpoint_a + EPS):
+        held_a = np.where(present, booked.held_a, 0.0)
+        waits = gate_raises(room, wanted_a, state.setpoint_a, held_a=held_a, may_raise=bnd.may_raise, order=order)
     return Cycle(
-        net, obs, lim, booked, bnd, admitted, filled, wanted_a, present, room.load, other_a, waits, left, cut_by
+        net, obs, lim, booked, bnd, shared.admitted, shared.filled, wanted_a, present, room.load, other_a, waits,
+        shared.left, cut_by,
+    )  # fmt: skip
+
+
+def _all_at_bound(state: AllocatorState, seen: _Seen, room: Room, bnd: Bounds) -> _Shared | None:
+    """Steps A to C where nobody waits or has to go and all fit in at their upper bounds, the usual case; else None.
+
+    The same as the steps themselves would find: no minimum lacks room, no row stops anybody, bounds are whole steps."""
+    on, fixed = state.on, state.kept.fixed
+    if room.net.site.options.reserve_yields or not fixed.whole_minima or some((seen.obs.who.present & bnd.able) != on):
+        return None
+    stubborn_a = seen.booked.stubborn_a
+    most_a = np.where(on, np.maximum(bnd.high_a, stubborn_a), stubborn_a)
+    left_a = room.room_a - room.sums(most_a)
+    if some(left_a < -EPS):
+        return None
+    if np.count_nonzero(state.fits_since_ms):
+        state.fits_since_ms = np.zeros_like(state.fits_since_ms)
+    order = admission.order_of_need(state, seen.obs.plugged_at_ms)
+    return _Shared(
+        Admitted(order), Filled(most_a, fixed.level, fixed.row), np.where(on, bnd.high_a, 0.0), room.ledger(left_a)
     )
 
 
+def _in_steps(
+    state: AllocatorState, seen: _Seen, room: Room, bnd: Bounds, *, rate: Floats, now_ms: int, grid: bool
+) -> _Shared:
+    """Steps A to C one by one."""
+    net, obs = room.net, seen.obs
+    minimum_a, stubborn_a = net.devices.minimum_a, seen.booked.stubborn_a
+    may_start = bnd.may_raise | (state.setpoint_a >= minimum_a)
+    low_a = np.maximum(minimum_a, stubborn_a)
+    who = Candidates(obs.who.present & bnd.able, may_start, low_a, stubborn_a, obs.plugged_at_ms, obs.who.lost)
+    admitted = Admission(room, state, who, now_ms, grid).run()
+    on = state.on
+    if net.site.options.reserve_yields:
+        room.room_a = np.maximum(room.room_a, np.minimum(room.keep_a, room.sums(np.where(on, low_a, stubborn_a))))
+    low, high = _range(state, room, bnd, stubborn_a)
+    filled = filling.fill(net.rows, room.load, room.room_a, rate=rate, low_a=low, high_a=high)
+    fair_a = np.minimum(np.maximum(filled.level * rate, minimum_a), bnd.high_a)
+    wanted_a, left = whole_steps(room, fair_a, bnd.high_a, stubborn_a=stubborn_a, on=on, order=admitted.order)
+    return _Shared(admitted, filled, wanted_a, left)
+
+
+def _shares(net: Network, state: AllocatorState, who: Who) -> Shares:
+    """Loads and rates: the last ones where neither presence, phases nor voltages have changed."""
+    phases, kept = booked_phases(net, state), state.kept
+    key, last = (phases.tobytes(), state.seen.tobytes(), state.voltage_v.tobytes()), kept.shares
+    if last is not None and last.who is who and last.key == key:
+        return last
+    fair_v, counted = state.voltage_v @ fair_phases(phases, state), phases & who.present
+    made = Shares(who, key, fair_v, net.devices.weight / fair_v, counted, _load(state, counted))
+    kept.shares = made
+    return made
+
+
 def _room(net: Network, state: AllocatorState, lim: Limits, *, load: Floats, other_a: Floats) -> Room:
-    room_a = lim.room_a - net.rows.sums(_channels(state, other_a))
+    room_a = lim.room_a
+    if np.count_nonzero(other_a):
+        room_a = room_a - net.rows.sums(_channels(state, other_a))
     if not net.site.options.reserve_yields:
         return Room(net, load, room_a, room_a)
     yielding = lim.yielding_a.take(net.rows.collector)
@@ -151,20 +215,19 @@ def _room(net: Network, state: AllocatorState, lim: Limits, *, load: Floats, oth
     return Room(net, load, room_a, room_a + yielding)
 
 
-def _fill(
-    room: Room, bnd: Bounds, rate: Floats, *, low_a: Floats, stubborn_a: Floats, on: Bools, check: bool
-) -> Filled:
-    """Step B over those that are on; the others count with what they do not let go."""
-    low = np.where(on, low_a, stubborn_a)
-    high = np.where(on, np.maximum(bnd.high_a, stubborn_a), stubborn_a)
-    filled = filling.fill(room.net.rows, room.load, room.room_a, rate=rate, low_a=low, high_a=high)
-    if check:
-        wrong = violations(
-            constraints(room), filled.current_a.tolist(), rate=rate.tolist(), low_a=low.tolist(), high_a=high.tolist()
-        )
-        if wrong:
-            raise UnfairError("; ".join(wrong))
-    return filled
+def _range(state: AllocatorState, room: Room, bnd: Bounds, stubborn_a: Floats) -> tuple[Floats, Floats]:
+    """Least and most that each counts for: those that are off count with what they do not let go."""
+    low = np.where(state.on, np.maximum(room.net.devices.minimum_a, stubborn_a), stubborn_a)
+    return low, np.where(state.on, np.maximum(bnd.high_a, stubborn_a), stubborn_a)
+
+
+def _verify(room: Room, filled: Filled, rate: Floats, low_a: Floats, high_a: Floats) -> None:
+    """By the certificate, however the filling was found."""
+    wrong = violations(
+        constraints(room), filled.current_a.tolist(), rate=rate.tolist(), low_a=low_a.tolist(), high_a=high_a.tolist()
+    )
+    if wrong:
+        raise UnfairError("; ".join(wrong))
 
 
 def constraints(room: Room) -> list[Constraint]:
@@ -191,9 +254,8 @@ def _channels(state: AllocatorState, per_phase_a: Floats) -> Floats:
 def _other(net: Network, state: AllocatorState, seen: _Seen, counted: Bools) -> Floats:
     """3 x n: currents where no setpoint is booked, and connectors that do not answer."""
     other = np.where(counted, 0.0, state.current_a)
-    lost = seen.obs.kind == LOST
-    if some(lost):
-        other = np.where(lost, np.where(net.devices.wired, seen.booked.lost_a, 0.0), other)
+    if seen.obs.who.any_lost:
+        other = np.where(seen.obs.who.lost, np.where(net.devices.wired, seen.booked.lost_a, 0.0), other)
     return other
 
 
@@ -209,24 +271,27 @@ def _new_quarter(net: Network, state: AllocatorState, obs: Observed, fair_v: Flo
 
 def _setpoints(cycle: Cycle, state: AllocatorState, now_ms: int) -> Floats:
     """Put all kinds together and remember what was told, and since when."""
-    net, obs = cycle.net, cycle.obs
+    net, obs, before = cycle.net, cycle.obs, state.setpoint_a
     told = np.where(cycle.present, cycle.wanted_a, standing(net, obs.kind))
-    lost = obs.kind == LOST
-    if some(lost):
-        held = np.floor(np.minimum(state.setpoint_a, cycle.booked.lost_a) + EPS)
-        told = np.where(lost, np.where(held >= MIN_CURRENT_A, held, 0.0), told)
-    before = state.setpoint_a
-    raised, lowered = told > before + EPS, told < before - EPS
-    if some(raised | lowered):
-        which = cycle.bounds.which
-        gentle = ((which == Bound.CAP) | (which == Bound.VEHICLE)) & (before - told <= 1.0 + EPS) & cycle.present
-        restart = raised | (lowered & ~gentle)
-        state.anchor_ms[restart] = now_ms
-        state.lowered_at_ms[lowered] = now_ms
-        state.changed_at_ms[raised | lowered] = now_ms
-    running = told >= MIN_CURRENT_A
-    admission.note_starts(state, cycle.present & running & ((before < MIN_CURRENT_A) | ~state.started), now_ms)
-    state.flowing &= running
-    state.setpoint_a = told
+    if obs.who.any_lost:
+        held = np.floor(np.minimum(before, cycle.booked.lost_a) + EPS)
+        told = np.where(obs.who.lost, np.where(held >= MIN_CURRENT_A, held, 0.0), told)
+    begun = (cycle.present > state.started) & (told >= MIN_CURRENT_A)
+    if some(told != before):
+        _changed(cycle, state, told, now_ms)
+        begun |= cycle.present & (told >= MIN_CURRENT_A) & (before < MIN_CURRENT_A)
+        state.setpoint_a = told
+    admission.note_starts(state, begun, now_ms)
+    state.flowing = state.flowing & (told >= MIN_CURRENT_A)
     state.effective_a = np.maximum(state.effective_a, told)
     return told
+
+
+def _changed(cycle: Cycle, state: AllocatorState, told: Floats, now_ms: int) -> None:
+    """When each rose and fell; the ramp starts anew after both, but for a fall of 1 A with the current."""
+    before, which = state.setpoint_a, cycle.bounds.which
+    raised, lowered = told > before + EPS, told < before - EPS
+    gentle = ((which == Bound.CAP) | (which == Bound.VEHICLE)) & (before - told <= 1.0 + EPS) & cycle.present
+    state.anchor_ms = np.where(raised | (lowered & ~gentle), now_ms, state.anchor_ms)
+    state.lowered_at_ms = np.where(lowered, now_ms, state.lowered_at_ms)
+    state.changed_at_ms = np.where(raised | lowered, now_ms, state.changed_at_ms)

@@ -42,8 +42,10 @@ def assess(net: Network, state: AllocatorState, obs: Observed, booked: Booked, n
     guard = Guard()
     if not obs.guard:
         return guard
-    real_a = obs.power_w / state.voltage_v[:, None]
-    apparent_a = np.hypot(obs.power_w, obs.power_var) / state.voltage_v[:, None]
+    power_w = np.array([part.power_w for part in obs.parts], dtype=float).T
+    power_var = np.array([part.reactive_power_var for part in obs.parts], dtype=float).T
+    real_a = power_w / state.voltage_v[:, None]
+    apparent_a = np.hypot(power_w, power_var) / state.voltage_v[:, None]
     newest = obs.age_ms <= CURRENT_SAMPLE_MS
     drawn = np.where(newest, state.current_a, np.where(net.devices.wired, booked.held_a, 0.0))
     background = real_a - net.below(drawn)
@@ -55,7 +57,7 @@ def assess(net: Network, state: AllocatorState, obs: Observed, booked: Booked, n
         again = state.guarded_at_ms[index] > 0 and since_ms < reaction_ms and worst <= state.guarded_a[index] + GROWN_A
         if not some(over) or again or not net.protected[index]:
             continue
-        state.guarded_at_ms[index], state.guarded_a[index] = now_ms, worst
+        state.own("guarded_at_ms")[index], state.own("guarded_a")[index] = now_ms, worst
         guard.collectors.append(index)
         if guard.raised_a is None:
             guard.raised_a = np.full((3, net.collectors), -np.inf)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from itertools import chain
+from operator import attrgetter
+from typing import Any, Final
 
 import numpy as np
 
 from busbar.domain.charging import Status
 from busbar.events import CollectorLimit, CollectorSample, ConnectorSample, Fallback, SiteSnapshot
 from busbar.units import ZERO
-from spc_allocator.rows import Bools, Floats, Ints, Network
+from spc_allocator.kept import Kept, Who, every
+from spc_allocator.rows import Bools, Floats, Ints, Network, some
 
 FREE: Final = 0
 ACTIVE: Final = 1
@@ -29,7 +32,9 @@ UNKNOWN: Final = 5
 
 NEVER_MS: Final = 10**12
 """Age of what was never seen."""
-_NAN: Final = float("nan")
+FRESH_MS: Final = 3000
+"""Samples older than this teach nothing and raise nothing."""
+_NO_COLUMNS: Final[tuple[Any, ...]] = ((),) * 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +50,27 @@ class Inputs:
 class Observed:
     """The snapshot. Per slot, or phases x slots; collectors as V, or phases x V; root frame."""
 
+    who: Who
     kind: Ints
+    samples: tuple[ConnectorSample, ...]
     current_a: Floats
     reactive_var: Floats
-    voltage_v: Floats
     age_ms: Ints
+    fresh: Bools
+    """Heard of within `FRESH_MS`."""
     limit_a: Floats
     fallback_a: Floats
     watchdog_s: Floats
     energy_wh: Floats
-    sessions: list[str | None]
+    sessions: tuple[str | None, ...]
     plugged_at_ms: Ints
-    charging: Bools
-    power_w: Floats
-    power_var: Floats
+    parts: tuple[CollectorSample, ...]
     background_w: Floats
     background_var: Floats
     generation_w: Floats
     collector_age_ms: Ints
     valid: Bools
+    all_valid: bool
     guard: tuple[int, ...]
     """Indexes of collectors whose raw measurement is above a limit."""
 
@@ -83,48 +90,59 @@ def _kind(status: Status | None, reachable: bool) -> int:
 _kind_of = lru_cache(maxsize=None)(_kind)
 
 
-def observe(net: Network, snapshot: SiteSnapshot, age_ms: int) -> Observed:
-    """Sort the snapshot into arrays. What it lacks counts as never seen."""
-    connectors = {sample.connector: sample for sample in snapshot.connectors}
-    samples = [connectors.get(name) or _unseen(name) for name in net.ids]
-    flat = [value for sample in samples for value in _numbers(sample)]
-    table = np.array(flat, dtype=float).reshape(net.count, 14).T
-    collectors = {sample.collector: sample for sample in snapshot.collectors}
-    parts = [collectors.get(c.id) or _unmeasured(c.id) for c in net.site.collectors]
-    measured = np.array([value for part in parts for value in _powers(part)], dtype=float).reshape(len(parts), 17).T
+_CONNECTOR: Final = attrgetter(
+    "status", "reachable", "age_ms", "current_a", "reactive_power_var", "limit_a", "fallback_a", "watchdog_s",
+    "session_energy_wh", "session_id", "plugged_at_ms",
+)  # fmt: skip
+_COLLECTOR: Final = attrgetter("valid", "age_ms", "background_w", "background_var", "generation_w")
+
+
+def observe(net: Network, snapshot: SiteSnapshot, age_ms: int, kept: Kept) -> Observed:
+    """Sort the snapshot into arrays. What it lacks counts as never seen. No connector: columns without rows."""
+    known = {sample.connector: sample for sample in snapshot.connectors}
+    samples = tuple([known.get(name) or _unseen(name) for name in net.ids])
+    columns = tuple(zip(*map(_CONNECTOR, samples), strict=True)) or _NO_COLUMNS
+    status, reachable, ages, current, reactive, limit, fallback, watchdog, energy, sessions, plugged = columns
+    count, flat = net.count, chain.from_iterable
+    numbers = [*flat(zip(*current)), *flat(zip(*reactive)), *limit, *fallback, *watchdog, *energy]  # noqa: B905
+    table = np.array(numbers, dtype=float).reshape(10, count)  # None becomes nan
+    measured = {sample.collector: sample for sample in snapshot.collectors}
+    parts = tuple([measured.get(c.id) or _unmeasured(c.id) for c in net.site.collectors])
+    is_valid, part_ages, *powers = zip(*map(_COLLECTOR, parts), strict=True)
+    power = np.array([*flat(flat([zip(*vectors) for vectors in powers]))], dtype=float)  # noqa: B905
+    power = power.reshape(9, len(parts))
+    age = np.minimum(np.array((*ages, *part_ages), dtype=float), NEVER_MS).astype(np.int64)
+    age += age_ms
+    sample_age, collector_age = age[:count], age[count:]
+    valid = np.array(is_valid, dtype=bool)
+    valid &= collector_age <= net.lost_after_ms
+    who = _who(kept, status, reachable)
     index = net.site.tree.index
-    valid = measured[16] > 0.0
-    collector_age = measured[15].astype(np.int64) + age_ms
     return Observed(
-        kind=np.array([_kind_of(sample.status, sample.reachable) for sample in samples], dtype=np.int64),
-        current_a=table[0:3], reactive_var=table[3:6], voltage_v=table[6:9],
-        age_ms=table[9].astype(np.int64) + age_ms, limit_a=table[10], fallback_a=table[11], watchdog_s=table[12],
-        energy_wh=table[13],
-        sessions=[sample.session_id for sample in samples],
-        plugged_at_ms=np.array([sample.plugged_at_ms for sample in samples], dtype=np.int64),
-        charging=np.array([sample.status is Status.CHARGING for sample in samples], dtype=bool),
-        power_w=measured[0:3], power_var=measured[3:6], background_w=measured[6:9], background_var=measured[9:12],
-        generation_w=measured[12:15],
-        collector_age_ms=collector_age,
-        valid=valid & (collector_age <= net.lost_after_ms),
-        guard=tuple(index[name] for name in snapshot.guard if name in index),
+        who, who.kind, samples, table[0:3], table[3:6], sample_age, sample_age <= FRESH_MS, table[6], table[7],
+        table[8], table[9], sessions, _plugged(kept, plugged), parts, power[0:3], power[3:6], power[6:9],
+        collector_age, valid, every(valid), tuple([index[name] for name in snapshot.guard if name in index]),
     )  # fmt: skip
 
 
-def _numbers(sample: ConnectorSample) -> tuple[float, ...]:
-    limit, fallback, watchdog = sample.limit_a, sample.fallback_a, sample.watchdog_s
-    return (
-        *sample.current_a, *sample.reactive_power_var, *sample.voltage_v, min(sample.age_ms, NEVER_MS),
-        _NAN if limit is None else limit, _NAN if fallback is None else fallback,
-        _NAN if watchdog is None else watchdog, sample.session_energy_wh,
-    )  # fmt: skip
+def _plugged(kept: Kept, plugged: tuple[int, ...]) -> Ints:
+    if plugged != kept.plugged:
+        kept.plugged, kept.plugged_at_ms = plugged, np.array(plugged, dtype=np.int64)
+    return kept.plugged_at_ms
 
 
-def _powers(sample: CollectorSample) -> tuple[float, ...]:
-    return (
-        *sample.power_w, *sample.reactive_power_var, *sample.background_w, *sample.background_var,
-        *sample.generation_w, min(sample.age_ms, NEVER_MS), sample.valid,
-    )  # fmt: skip
+def _who(kept: Kept, status: tuple[Status | None, ...], reachable: tuple[bool, ...]) -> Who:
+    """The one of the last cycle where nobody's status has changed."""
+    last = kept.who
+    if last is not None and last.status == status and last.reachable == reachable:
+        return last
+    kind = np.array(list(map(_kind_of, status, reachable)), dtype=np.int64)
+    active, lost = kind == ACTIVE, kind == LOST
+    present = active | (kind == UNKNOWN)
+    charging = np.array([one is Status.CHARGING for one in status], dtype=bool)
+    left = (kind == FREE) | (kind == RESERVED)
+    kept.who = Who(status, reachable, kind, active, present, left, lost, ~lost, charging, some(lost))
+    return kept.who
 
 
 @lru_cache(maxsize=4096)

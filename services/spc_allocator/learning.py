@@ -17,7 +17,8 @@ from typing import Final
 import numpy as np
 
 from busbar.units import MIN_CURRENT_A, NOMINAL_VOLTAGE_V
-from spc_allocator.inputs import ACTIVE, FREE, LOST, RESERVED, UNKNOWN, Observed
+from spc_allocator.inputs import Observed
+from spc_allocator.kept import every
 from spc_allocator.rows import Bools, Floats, Network, slots_of, some
 from spc_allocator.state import AllocatorState
 
@@ -28,16 +29,21 @@ LEARN_FROM_A: Final = 2.0
 UNBOUND_A: Final = 1.5
 UNBOUND_MS: Final = 180_000
 PLAUSIBLE_RATIO: Final = 1.25
-FRESH_MS: Final = 3000
 _VOLTAGE_EVERY_MS: Final = 5000
 _PLAUSIBLE_V: Final = (180.0, 270.0)
+_ADOPTED: Final = (
+    "adopted", "anchor_ms", "changed_at_ms", "setpoint_a", "effective_a", "paused_at_ms", "on", "started", "present",
+)  # fmt: skip
 
 
 def adopt(net: Network, state: AllocatorState, obs: Observed, now_ms: int) -> None:
     """Connectors heard of for the first time since the start: what they do is what we last told them."""
-    if not some(~state.adopted):
+    new = obs.who.heard > state.adopted
+    if not some(new):
         return
-    for slot in slots_of(~state.adopted & (obs.kind != LOST)):
+    for name in _ADOPTED:
+        state.own(name)
+    for slot in slots_of(new):
         state.adopted[slot] = True
         limit = obs.limit_a[slot]
         known = state.setpoint_a[slot] if state.changed_at_ms[slot] else net.devices.plan_a[slot]
@@ -48,7 +54,7 @@ def adopt(net: Network, state: AllocatorState, obs: Observed, now_ms: int) -> No
             state.changed_at_ms[slot] = now_ms
         state.setpoint_a[slot] = applied
         state.effective_a[slot] = applied if np.isnan(limit) else max(applied, limit)
-        _adopt_admission(state, slot, bool(obs.kind[slot] in (ACTIVE, UNKNOWN)), now_ms)
+        _adopt_admission(state, slot, bool(obs.who.present[slot]), now_ms)
 
 
 def _adopt_admission(state: AllocatorState, slot: int, active: bool, now_ms: int) -> None:
@@ -62,67 +68,82 @@ def _adopt_admission(state: AllocatorState, slot: int, active: bool, now_ms: int
 
 def follow_sessions(state: AllocatorState, obs: Observed) -> None:
     """Forget vehicles that left."""
-    left = state.present & ((obs.kind == FREE) | (obs.kind == RESERVED))
-    for slot in slots_of(left):
-        state.forget_vehicle(slot)
-        state.sessions[slot] = None
-    if obs.sessions != state.sessions:
-        for slot, (old, new) in enumerate(zip(state.sessions, obs.sessions, strict=True)):
+    gone = state.present & obs.who.left
+    if some(gone) or obs.sessions != state.sessions:
+        sessions = list(state.sessions)
+        for slot in slots_of(gone):
+            state.forget_vehicle(slot)
+            sessions[slot] = None
+        for slot, (old, new) in enumerate(zip(sessions, obs.sessions, strict=True)):
             if new is not None and new != old:
                 if old is not None:
                     state.forget_vehicle(slot)
-                state.sessions[slot] = new
-    state.present |= (obs.kind == ACTIVE) | (obs.kind == UNKNOWN)
+                sessions[slot] = new
+        state.sessions = tuple(sessions)
+    state.present = state.present | obs.who.present
 
 
-def take_currents(net: Network, state: AllocatorState, obs: Observed, now_ms: int) -> None:
-    """The newest plausible current of each connector, and the voltages."""
-    top = largest(obs.current_a)
-    credible = (top <= net.devices.max_a * PLAUSIBLE_RATIO) & (np.minimum.reduce(obs.current_a) >= 0.0)
-    heard = obs.kind != LOST
-    take = heard & (credible | state.implausible)
-    state.implausible[:] = heard & ~credible
-    np.copyto(state.current_a, obs.current_a, where=take)
-    np.copyto(state.sampled_at_ms, now_ms - obs.age_ms, where=heard)
-    np.copyto(state.fallback_a, obs.fallback_a, where=heard)
-    np.copyto(state.watchdog_s, obs.watchdog_s, where=heard)
-    state.cap_window.push(now_ms, largest(state.current_a))
+def take_currents(net: Network, state: AllocatorState, obs: Observed, now_ms: int) -> Floats:
+    """The newest plausible current of each connector, and the voltages. Returns the largest phase of each."""
+    who, top = obs.who, largest(obs.current_a)
+    credible = top <= net.devices.max_a * PLAUSIBLE_RATIO
+    credible &= np.minimum.reduce(obs.current_a) >= 0.0
+    sampled_at_ms = now_ms - obs.age_ms
+    if not who.any_lost and every(credible):
+        state.current_a, state.sampled_at_ms = obs.current_a, sampled_at_ms
+        state.fallback_a, state.watchdog_s = obs.fallback_a, obs.watchdog_s
+        if some(state.implausible):
+            state.implausible = ~credible
+    else:
+        state.current_a = np.where(who.heard & (credible | state.implausible), obs.current_a, state.current_a)
+        state.implausible = who.heard & ~credible
+        state.sampled_at_ms = np.where(who.heard, sampled_at_ms, state.sampled_at_ms)
+        state.fallback_a = np.where(who.heard, obs.fallback_a, state.fallback_a)
+        state.watchdog_s = np.where(who.heard, obs.watchdog_s, state.watchdog_s)
+        top = largest(state.current_a)
+    state.cap_window = state.cap_window.pushed(now_ms, top)
     if now_ms - state.voltage_at_ms >= _VOLTAGE_EVERY_MS:
         state.voltage_at_ms = now_ms
-        _take_voltage(state, obs, heard & (obs.age_ms <= FRESH_MS))
+        _take_voltage(state, obs)
+    return top
 
 
-def _take_voltage(state: AllocatorState, obs: Observed, fresh: Bools) -> None:
+def _take_voltage(state: AllocatorState, obs: Observed) -> None:
     """Mean of what fresh connectors measure on each conductor; 230 V where none does."""
     low, high = _PLAUSIBLE_V
-    good = (obs.voltage_v > low) & (obs.voltage_v < high) & fresh
+    measured = np.array([sample.voltage_v for sample in obs.samples], dtype=float).reshape(-1, 3).T
+    good = (measured > low) & (measured < high) & obs.who.heard & obs.fresh
     count = good.sum(axis=1)
-    total = np.where(good, obs.voltage_v, 0.0).sum(axis=1)
+    total = np.where(good, measured, 0.0).sum(axis=1)
     state.voltage_v = np.where(count > 0, total / np.maximum(count, 1), NOMINAL_VOLTAGE_V)
 
 
-def learn(net: Network, state: AllocatorState, obs: Observed, now_ms: int) -> None:
-    """Phases, the vehicle's maximum and the flow of current, from samples that are fresh."""
+def learn(net: Network, state: AllocatorState, obs: Observed, top: Floats, now_ms: int) -> None:
+    """Phases, the vehicle's maximum and the flow of current, from samples that are fresh; `top`: largest phase."""
     dt_ms = min(max(now_ms - state.now_ms, 0), 2 * net.site.options.cycle_ms)
-    fresh = (obs.age_ms <= FRESH_MS) & ((obs.kind == ACTIVE) | (obs.kind == UNKNOWN))
-    current = state.current_a
-    above = (current > FLOWS_A) & fresh
-    state.above_ms += dt_ms
-    state.above_ms *= above
-    state.seen |= state.above_ms >= SEEN_MS
-    top = largest(current)
-    charging = obs.charging & fresh & (top >= LEARN_FROM_A) & (state.setpoint_a >= MIN_CURRENT_A)
-    state.unseen_ms += dt_ms * charging
-    state.unseen_ms *= ~above
-    np.maximum(state.highest_a, top * fresh, out=state.highest_a)
-    state.unbound_ms += dt_ms
-    state.unbound_ms *= charging & (state.setpoint_a - top >= UNBOUND_A)
-    state.maximum_known |= state.unbound_ms >= UNBOUND_MS
-    flowing = fresh & (top > FLOWS_A)
-    np.copyto(state.anchor_ms, now_ms, where=flowing & ~state.flowing)
-    state.flowing[:] = flowing | (state.flowing & ~fresh & state.present)
-    state.wake_tries[flowing & (state.wake_tries < 2)] = 0
-    state.resumed_at_ms[flowing] = 0
+    setpoint, fresh = state.setpoint_a, obs.fresh & obs.who.present
+    above = state.current_a > FLOWS_A
+    above &= fresh
+    state.above_ms = (state.above_ms + dt_ms) * above
+    state.seen = state.seen | (state.above_ms >= SEEN_MS)
+    charging = obs.who.charging & fresh
+    charging &= top >= LEARN_FROM_A
+    charging &= setpoint >= MIN_CURRENT_A
+    state.unseen_ms = np.where(above, 0, state.unseen_ms + dt_ms * charging)
+    state.highest_a = np.maximum(state.highest_a, top * fresh)
+    charging &= setpoint - top >= UNBOUND_A
+    state.unbound_ms = (state.unbound_ms + dt_ms) * charging
+    state.maximum_known = state.maximum_known | (state.unbound_ms >= UNBOUND_MS)
+    flowing = above[0] | above[1]
+    flowing |= above[2]
+    started = flowing > state.flowing
+    if some(started):
+        state.anchor_ms = np.where(started, now_ms, state.anchor_ms)
+    state.flowing = flowing | ((state.flowing & state.present) > fresh)
+    if np.count_nonzero(state.wake_tries):
+        state.wake_tries = np.where(flowing & (state.wake_tries < 2), 0, state.wake_tries)
+    if np.count_nonzero(state.resumed_at_ms):
+        state.resumed_at_ms = np.where(flowing, 0, state.resumed_at_ms)
 
 
 def booked_phases(net: Network, state: AllocatorState) -> Bools:
@@ -145,5 +166,6 @@ def maximum_power_w(net: Network, state: AllocatorState, fair_v: Floats) -> Floa
 
 def largest(per_phase: Floats) -> Floats:
     """Largest phase of each column."""
-    top: Floats = np.maximum(np.maximum(per_phase[0], per_phase[1]), per_phase[2])
+    top: Floats = np.maximum(per_phase[0], per_phase[1])
+    np.maximum(top, per_phase[2], out=top)
     return top

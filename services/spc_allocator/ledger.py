@@ -29,12 +29,26 @@ class Room:
 class Ledger:
     """What is left in each row while amounts are handed out one by one."""
 
-    __slots__ = ("_load", "_of_slot", "left_a")
+    __slots__ = ("_left", "_load", "_loads", "_of_slot", "_room")
 
     def __init__(self, net: Network, load: Floats, room_a: Floats) -> None:
         self._of_slot = net.rows.of_slot
-        self._load: list[list[float]] = load.tolist()
-        self.left_a: list[float] = room_a.tolist()
+        self._load, self._room = load, room_a
+        self._loads: list[list[float]] | None = None
+        self._left: list[float] | None = None
+
+    @property
+    def left_a(self) -> list[float]:
+        """By row. Made when it is first asked for, which in most cycles is never."""
+        if self._left is None:
+            self._left = self._room.tolist()
+        return self._left
+
+    @property
+    def _by_channel(self) -> list[list[float]]:
+        if self._loads is None:
+            self._loads = self._load.tolist()
+        return self._loads
 
     def fits(self, slot: int, current_a: float) -> bool:
         """Whether `current_a` more on each booked conductor keeps every row of the path."""
@@ -43,13 +57,15 @@ class Ledger:
     def blocking(self, slot: int, current_a: float) -> int:
         """The row that lacks most for `current_a` more; -1 where it fits."""
         worst, lack = -1, EPS
+        load, left_a = self._by_channel, self.left_a
         for row, channel in self._of_slot[slot]:
-            need = self._load[channel][slot] * current_a
-            if need > 0.0 and need - self.left_a[row] > lack:
-                worst, lack = row, need - self.left_a[row]
+            need = load[channel][slot] * current_a
+            if need > 0.0 and need - left_a[row] > lack:
+                worst, lack = row, need - left_a[row]
         return worst
 
     def take(self, slot: int, current_a: float) -> None:
         """Book it, whether it fits or not."""
+        load, left_a = self._by_channel, self.left_a
         for row, channel in self._of_slot[slot]:
-            self.left_a[row] -= self._load[channel][slot] * current_a
+            left_a[row] -= load[channel][slot] * current_a

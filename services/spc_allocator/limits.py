@@ -27,6 +27,7 @@ from busbar.config.protection import CREDIT_RATIO
 from busbar.events import CollectorLimit
 from busbar.units import MIN_CURRENT_A, NOMINAL_VOLTAGE_V, Phase
 from spc_allocator.inputs import FREE, Observed
+from spc_allocator.kept import Fixed, Kept, Reserve, Who
 from spc_allocator.rows import Bools, Floats, Ints, Network, some
 from spc_allocator.state import BACKGROUND_WINDOW_S, FEATURES, AllocatorState
 
@@ -67,60 +68,89 @@ def reserves(net: Network, kind: Ints) -> tuple[Floats, Floats]:
 
 def push_background(net: Network, state: AllocatorState, obs: Observed, raised_a: Floats | None, now_ms: int) -> None:
     """Take the raw background into the window; `raised_a` (3 x V) is what the guard found on top."""
-    per_volt = (1.0 / state.voltage_v)[:, None]
+    volt = state.voltage_v[:, None]
+    per_volt = 1.0 / volt
     generation = obs.generation_w * per_volt
-    load = np.maximum(obs.background_w * per_volt - generation, net.unmetered_a)
-    if raised_a is not None:
-        load = np.maximum(load, raised_a - generation)
     table = np.empty((FEATURES, net.collectors))
+    load = np.multiply(obs.background_w, per_volt, out=table[_LOAD : _LOAD + 3])
+    load -= generation
+    np.maximum(load, net.unmetered_a, out=load)
+    if raised_a is not None:
+        np.maximum(load, raised_a - generation, out=load)
     net_a = np.add(load, generation, out=table[_NET : _NET + 3])
-    table[_LOAD : _LOAD + 3] = load
     np.negative(net_a, out=table[_EXPORT : _EXPORT + 3])
     reactive = np.multiply(obs.background_var, per_volt, out=table[_Q : _Q + 3])
     np.negative(reactive, out=table[_MINUS_Q : _MINUS_Q + 3])
-    power = np.add.reduce(net_a * state.voltage_v[:, None], axis=0, out=table[_P])
+    power = np.add.reduce(net_a * volt, axis=0, out=table[_P])
     np.negative(power, out=table[_MINUS_P])
     np.abs(np.add.reduce(obs.background_var, axis=0), out=table[_VAR])
     if now_ms - state.now_ms > max(GAP_MS, 3 * net.site.options.cycle_ms):
-        state.covered_since_ms[:] = now_ms
-    if some(~obs.valid):
+        state.covered_since_ms = np.full_like(state.covered_since_ms, now_ms)
+    if not obs.all_valid:
         table[:, ~obs.valid] = -np.inf
-        state.covered_since_ms[~obs.valid] = now_ms
-    state.background_window.push(now_ms, table.ravel())
+        state.covered_since_ms = np.where(obs.valid, state.covered_since_ms, now_ms)
+    state.background_window = state.background_window.pushed(now_ms, table.ravel())
 
 
 def limits(net: Network, state: AllocatorState, obs: Observed, imports: tuple[CollectorLimit, ...]) -> Limits:
     """Room of every row, as of the last push."""
-    table = state.background_window.maximum().reshape(FEATURES, net.collectors)
-    volt = state.voltage_v[:, None]
-    reactive = net.below(obs.reactive_var / volt)
+    table = state.background_window.top.reshape(FEATURES, net.collectors)
+    reserve = _reserve(net, state.kept, obs.who)
+    reactive = net.below(obs.reactive_var / state.voltage_v[:, None])
     reactive_a = np.maximum(table[_Q : _Q + 3] + reactive, table[_MINUS_Q : _MINUS_Q + 3] - reactive)
-    reserve, dynamic_part = reserves(net, obs.kind)
-    limit = np.maximum(net.rated_a - reserve, 0.0)
-    square = reactive_a * reactive_a
-    active = np.sqrt(np.maximum(limit * limit - square, 0.0))
-    lost_all = np.sqrt(np.maximum((CREDIT_RATIO * net.rated_a) ** 2 - square, 0.0)) - table[_LOAD : _LOAD + 3]
-    room = np.minimum(active - table[_NET : _NET + 3], lost_all)
+    square = np.multiply(reactive_a, reactive_a, out=reactive_a)
+    active = _root(reserve.limit_square - square)
+    room = active - table[_NET : _NET + 3]
+    lost_all = _root(reserve.credit_square - square)
+    lost_all -= table[_LOAD : _LOAD + 3]
+    np.minimum(room, lost_all, out=room)
     background = active - room
     power, var = table[_P], table[_VAR]
-    blind = ~obs.valid | np.isneginf(table[_P])
-    if some(blind):
-        room = np.where(blind, limit - net.worst_a, room)
+    if not obs.all_valid:
+        blind = ~obs.valid
+        room = np.where(blind, reserve.limit_a - net.worst_a, room)
         background = np.where(blind, net.worst_a, background)
         power = np.where(blind, NOMINAL_VOLTAGE_V * np.add.reduce(net.worst_a, axis=0), power)
         var = np.where(blind, 0.0, var)
-    power_limit_w, source = _power_limits(net, var, imports)
-    rooms = np.concatenate((room.ravel().take(net.fuse_flat), (power_limit_w - power) / NOMINAL_VOLTAGE_V))
-    export = _export(net, obs, state, table, active) + _injection(net, obs, state, table, imports)
-    yielding = dynamic_part if net.site.options.reserve_yields else np.zeros_like(reserve)
-    return Limits(rooms, limit, background, reserve, yielding, source, export)
+    power_limit_w, source = _power_limits(net, state.kept.fixed, var, imports)
+    fuses, rooms = net.rows.fuses, np.empty(net.rows.count)
+    room.take(net.fuse_flat, out=rooms[:fuses])
+    power_room = np.subtract(power_limit_w, power, out=rooms[fuses:])
+    power_room /= NOMINAL_VOLTAGE_V
+    export = _export(net, obs, state, table, active)
+    if imports:
+        export += _injection(net, obs, state, table, imports)
+    return Limits(rooms, reserve.limit_a, background, reserve.total_a, reserve.yielding_a, source, export)
 
 
-def _power_limits(net: Network, var: Floats, imports: tuple[CollectorLimit, ...]) -> tuple[Floats, list[str | None]]:
+def _root(square: Floats) -> Floats:
+    """In place; what is below 0 counts as 0."""
+    np.maximum(square, 0.0, out=square)
+    root: Floats = np.sqrt(square, out=square)
+    return root
+
+
+def _reserve(net: Network, kept: Kept, who: Who) -> Reserve:
+    """Changes when somebody comes or goes."""
+    last = kept.reserve
+    if last is None or last.who is not who:
+        total, dynamic_part = reserves(net, who.kind)
+        yielding = dynamic_part if net.site.options.reserve_yields else np.zeros_like(total)
+        limit = np.maximum(net.rated_a - total, 0.0)
+        last = kept.reserve = Reserve(who, total, yielding, limit, limit * limit, (CREDIT_RATIO * net.rated_a) ** 2)
+    return last
+
+
+def _power_limits(
+    net: Network, fixed: Fixed, var: Floats, imports: tuple[CollectorLimit, ...]
+) -> tuple[Floats, list[str | None]]:
     """Tightest import limit of each collector in W, and who set it."""
-    apparent = np.sqrt(np.maximum(net.power_limit_va**2 - var * var, 0.0))
-    tightest = np.minimum(net.power_limit_w, apparent)
-    source: list[str | None] = ["site" if finite else None for finite in np.isfinite(tightest).tolist()]
+    tightest, source = net.power_limit_w, fixed.power_source
+    if fixed.any_apparent:
+        tightest = np.minimum(tightest, _root(fixed.power_limit_va_square - var * var))
+        source = ["site" if finite else None for finite in np.isfinite(tightest).tolist()]
+    if imports:
+        tightest, source = tightest.copy(), source.copy()
     for limit in imports:
         index = net.site.tree.index.get(limit.collector)
         if index is not None and limit.import_limit_w is not None and limit.import_limit_w < tightest[index]:
@@ -134,9 +164,10 @@ def _export(
 ) -> tuple[tuple[int, str], ...]:
     """Fuses through which more flows outward than they allow, with what the connectors below really draw."""
     outward = table[_EXPORT : _EXPORT + 3]
-    suspects: Bools = (outward > active_a) & net.protected & obs.valid
-    if not some(suspects):
+    above: Bools = outward > active_a
+    if not some(above):
         return ()
+    suspects = above & net.protected & obs.valid
     excess = outward - net.below(state.current_a) - active_a
     return tuple(
         (index, f"export on {_own_phase(net, index, phase)} above the fuse by {excess[phase, index]:.1f} A")

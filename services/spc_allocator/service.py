@@ -11,6 +11,7 @@ from busbar.events import Decision, ServiceState, Setpoint, Severity, SiteSnapsh
 from busbar.subjects import DECISION, FALLBACK, LIMIT, SETPOINT, SNAPSHOT
 from spc_allocator.core import Decided, decide
 from spc_allocator.decisions import decisions
+from spc_allocator.explain import reasons
 from spc_allocator.inputs import Inputs
 from spc_allocator.rows import Network
 from spc_allocator.standing_inputs import StandingInputs
@@ -170,16 +171,16 @@ class SpcAllocator(Actor):
     async def _tell(self, decided: Decided) -> None:
         """Decreases first, then the rest, then why."""
         self.seq += 1
-        published_at_ms = self.clock.utc_ms()
-        told, why = decided.setpoint_a.tolist(), list(decided.why().values())
-        lowered = decided.state.lowered_at_ms == decided.state.now_ms
-        for slot in (~lowered).argsort(kind="stable").tolist():
+        published_at_ms, state = self.clock.utc_ms(), decided.state
+        told, why = decided.setpoint_a.tolist(), reasons(decided.cycle, decided.setpoint_a)
+        later = state.lowered_at_ms != state.now_ms
+        for slot in later.argsort(kind="stable").tolist():
             entity = self.net.entities[slot]
             if entity.driver is not None:
-                setpoint = Setpoint(
+                setpoint = Setpoint.trusted(
                     asset=entity.id, driver=entity.driver, epoch=self.epoch, seq=self.seq,
                     published_at_ms=published_at_ms, lifetime_ms=SETPOINT_LIFETIME_MS, current_a=told[slot],
-                    reason=why[slot], snapshot=decided.state.snapshot,
+                    power_w=None, reason=why[slot], snapshot=state.snapshot,
                 )  # fmt: skip
                 await self.bus.publish(SETPOINT, setpoint, entity.driver, entity.id)
         for decision in decisions(decided, self.epoch, published_at_ms):

@@ -44,12 +44,16 @@ class StandingInputs:
 
     def limits(self, utc_ms: int) -> tuple[CollectorLimit, ...]:
         """Those that hold at the wall time that their own end is stated in."""
+        if not self._limits:
+            return ()
         return tuple(
             limit for _, limit in sorted(self._limits.items()) if limit.until_ms is None or utc_ms < limit.until_ms
         )
 
     def fallbacks(self, now_s: float) -> tuple[Fallback, ...]:
         """Those that are active and alive."""
+        if not self._fallbacks:
+            return ()
         return tuple(
             received.event
             for _, received in sorted(self._fallbacks.items(), key=lambda item: item[0])

@@ -1,20 +1,23 @@
 """AllocatorState: everything the allocator remembers, as one explicit value (algorithms.md, State).
 
-`decide` takes it and returns the next one; it never changes the one it was given. Arrays are by slot. Times are the
-allocator's own milliseconds (UTC at start, then monotonic), 0 = never. The whole of it can be written as JSON and read
-back, and has a digest.
+`decide` takes it and returns the next one; it never changes the one it was given. States that follow each other share
+the arrays that did not change, so nothing is written into an array in place: a new one takes its place, or `own` makes
+one to write into. Arrays are by slot. Times are the allocator's own milliseconds (UTC at start, then monotonic), 0 =
+never. The whole of it can be written as JSON and read back, and has a digest.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import orjson
 
 from busbar.units import NOMINAL_VOLTAGE_V
+from spc_allocator.kept import Kept
 from spc_allocator.rows import Bools, Floats, Ints, Network
 from spc_allocator.windows import MaxWindow
 
@@ -85,7 +88,9 @@ class AllocatorState:
     cap_window: MaxWindow
     background_window: MaxWindow
     # all
-    sessions: list[str | None]
+    sessions: tuple[str | None, ...]
+    # no state: see there
+    kept: Kept
     voltage_v: Floats = field(default_factory=lambda: np.full(3, NOMINAL_VOLTAGE_V))
     voltage_at_ms: int = 0
     now_ms: int = 0
@@ -108,25 +113,30 @@ class AllocatorState:
             sampled_at_ms=_ms(n), over_since_ms=_ms(n), uncontrollable=_no(n), fallback_a=np.full(n, np.nan),
             watchdog_s=np.full(n, np.nan), covered_since_ms=np.full(collectors, now_ms, dtype=np.int64),
             guarded_at_ms=_ms(collectors), guarded_a=np.zeros(collectors), cap_window=MaxWindow(CAP_WINDOW_S, n),
-            background_window=MaxWindow(BACKGROUND_WINDOW_S, FEATURES * collectors), sessions=[None] * n,
-            now_ms=now_ms, started_at_ms=now_ms,
+            background_window=MaxWindow(BACKGROUND_WINDOW_S, FEATURES * collectors), sessions=(None,) * n,
+            kept=Kept(net), now_ms=now_ms, started_at_ms=now_ms,
         )  # fmt: skip
 
     def copy(self) -> AllocatorState:
+        """Shares all arrays with this one."""
         twin = AllocatorState.__new__(AllocatorState)
-        for name in _COPIED:
-            setattr(twin, name, getattr(self, name).copy())
-        for name in _SCALARS:
-            setattr(twin, name, getattr(self, name))
+        for name, value in zip(_ALL, _values(self), strict=True):
+            setattr(twin, name, value)
         return twin
+
+    def own(self, name: str) -> Any:
+        """This state's own copy of an array, to write into."""
+        array = getattr(self, name).copy()
+        setattr(self, name, array)
+        return array
 
     def forget_vehicle(self, slot: int) -> None:
         """The vehicle has left, or another one came."""
         for name in _OF_VEHICLE:
-            getattr(self, name)[..., slot] = 0
+            self.own(name)[..., slot] = 0
         only = np.zeros(len(self.on), dtype=bool)
         only[slot] = True
-        self.cap_window.forget(only)
+        self.cap_window = self.cap_window.without(only)
 
     def digest(self) -> str:
         """Short name of the whole value: equal states have equal digests."""
@@ -151,7 +161,9 @@ def _no(*shape: int) -> Bools:
 
 
 _SCALARS = ("voltage_at_ms", "now_ms", "started_at_ms", "quarter", "snapshot")
-_COPIED = tuple(f.name for f in fields(AllocatorState) if f.name not in _SCALARS)
+_ALL = tuple(f.name for f in fields(AllocatorState))
+_values = attrgetter(*_ALL)
+_COPIED = tuple(name for name in _ALL if name not in (*_SCALARS, "kept"))
 _OF_VEHICLE = (
     "flowing", "anchor_ms", "present", "on", "started", "need", "paused_at_ms", "fits_since_ms", "resumed_at_ms",
     "starts_ms", "wake_tries", "above_ms", "seen", "unseen_ms", "highest_a", "unbound_ms", "maximum_known",
@@ -204,24 +216,26 @@ def restore(data: bytes, net: Network, now_ms: int) -> AllocatorState:
         _restore_rows(state, body, net)
         if "windows" in body and body["fingerprint"] == net.site.fingerprint:
             windows = body["windows"]
-            state.cap_window.load(**windows["cap"])
-            state.background_window.load(**windows["background"])
+            state.cap_window = state.cap_window.loaded(**windows["cap"])
+            state.background_window = state.background_window.loaded(**windows["background"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StateError(f"not a checkpoint of this allocator: {error}") from error
     return state
 
 
 def _restore_rows(state: AllocatorState, body: dict[str, Any], net: Network) -> None:
+    sessions = list(state.sessions)
     for slot, name in enumerate(net.ids):
         known = body["connectors"].get(name)
         if known is None:
             continue
-        state.sessions[slot] = known["session"]
+        sessions[slot] = known["session"]
         for key in _BY_SLOT:
             value = known[key]
             into = getattr(state, key)
             if np.shape(value) == into[..., slot].shape:
                 into[..., slot] = np.nan if value is None else value
+    state.sessions = tuple(sessions)
     for collector in net.site.collectors:
         known = body["collectors"].get(collector.id)
         for key in _BY_COLLECTOR if known else ():
