@@ -164,7 +164,7 @@ def _word(value: Any) -> str:
 def page() -> str:
     found = cases()
     counts = {verdict: sum(entry.verdict is verdict for entry in LEDGER.values()) for verdict in Verdict}
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    said = "; ".join(f"{count} {verdict}" for verdict, count in counts.items())
     return "\n".join(
         [
             "# Cases of other projects",
@@ -174,7 +174,7 @@ def page() -> str:
             "How a case becomes a site and a question stands in `tests/peercases/translate.py` and `questions.py`:",
             "nothing there knows a case by its name. Setpoints are those of the steady state; A per phase, or W.",
             "",
-            f"{len(found)} cases: {said}, {len(NOT_BUILT)} wait for what is not built yet.",
+            f"{len(found)} cases: {said}; {len(NOT_BUILT)} wait for what is not built yet.",
             "",
             "| case | theirs in | theirs | ours | verdict, and why |",
             "|---|---|---|---|---|",
