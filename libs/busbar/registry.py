@@ -47,9 +47,10 @@ SERVICES: Final = {
 _CORES: Final = {
     "aggregator": "collector_aggregator.core:Aggregator",
     "allocator": "spc_allocator.stepped:SteppedAllocator",
+    "replay": "spc_allocator.replayed:ReplayedAllocator",
 }
 
 
 def core(name: str) -> Any:
-    """The class of a decision core that a simulator steps by itself: `aggregator` or `allocator`."""
+    """The class of a decision core that a library steps by itself: `aggregator`, `allocator` or `replay`."""
     return _import(_CORES[name])

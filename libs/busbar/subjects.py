@@ -18,6 +18,7 @@ from busbar.events import (
     CollectorState,
     CollectorTarget,
     Command,
+    CycleTrace,
     Decision,
     EnergyReport,
     Event,
@@ -29,6 +30,7 @@ from busbar.events import (
     Setpoint,
     SetpointResult,
     SiteSnapshot,
+    StatePart,
     Transaction,
 )
 
@@ -99,7 +101,7 @@ RESULT: Final = Subject(
 DECISION: Final = Subject("decision", ("collector",), Decision, Delivery.CORE, ("spc-allocator",), "why, per collector")
 LIMIT: Final = Subject(
     "limit", ("source", "collector"), CollectorLimit, Delivery.CONTROL,
-    ("gateway", "pcu-grid-interface", "site-page"), "power limit of a collector, by source",
+    ("cli", "gateway", "pcu-grid-interface", "site-page"), "power limit of a collector, by source",
 )  # fmt: skip
 TARGET: Final = Subject(
     "target", ("source", "collector"), CollectorTarget, Delivery.CONTROL,
@@ -128,10 +130,16 @@ TRANSACTION: Final = Subject(
     "tx", ("entity", "event_id"), Transaction, Delivery.OUTBOX_TX, ("field-driver-modbus",), "charge transaction step"
 )
 COMMAND: Final = Subject(
-    "command", ("service", "verb"), Command, Delivery.REQUEST, ("gateway", "site-page"), "request to a service"
+    "command", ("service", "verb"), Command, Delivery.REQUEST, ("cli", "gateway", "site-page"), "request to a service"
+)
+TRACE: Final = Subject(
+    "trace.cycle", (), CycleTrace, Delivery.CORE, ("spc-allocator",), "a decision and its inputs, while one records"
+)
+TRACE_STATE: Final = Subject(
+    "trace.state", (), StatePart, Delivery.CORE, ("spc-allocator",), "the allocator's whole state, while one records"
 )
 
 SUBJECTS: Final = (
     TELEMETRY, COLLECTOR, SNAPSHOT, SETPOINT, RESULT, DECISION, LIMIT, TARGET, ADVICE, GRID, FALLBACK, HEARTBEAT,
-    SESSION, ALARM, ENERGY, TRANSACTION, COMMAND,
+    SESSION, ALARM, ENERGY, TRANSACTION, COMMAND, TRACE, TRACE_STATE,
 )  # fmt: skip

@@ -13,6 +13,7 @@ from spc_allocator.core import Decided, decide
 from spc_allocator.decisions import decisions
 from spc_allocator.explain import reasons
 from spc_allocator.inputs import Inputs
+from spc_allocator.recording import VERB, Recording
 from spc_allocator.rows import Network
 from spc_allocator.standing_inputs import StandingInputs
 from spc_allocator.state import AllocatorState, StateError, dump, restore
@@ -34,6 +35,7 @@ class SpcAllocator(Actor):
         self.period_s = self.site.options.cycle_ms / 1000.0
         self.net = Network(self.site)
         self.standing = StandingInputs()
+        self.recording = Recording(self.net, self.bus, self.clock)
         self.epoch = 0
         self.seq = 0
         self.allocation: AllocatorState | None = None
@@ -62,6 +64,7 @@ class SpcAllocator(Actor):
         await self.bus.subscribe(FALLBACK, self.standing.on_fallback)
         await self.bus.subscribe(SNAPSHOT, self._on_snapshot)
         await self.bus.subscribe(DECISION, self._on_decision)
+        await self.bus.respond(self.service, VERB, self.recording.answer)
         await self._catch_up()
 
     async def cycle(self) -> None:
@@ -160,12 +163,15 @@ class SpcAllocator(Actor):
             self.standing.limits(self.clock.utc_ms()), self.standing.fallbacks(now_s),
             max(0, round(self._snapshot.age_ms(now_s))),
         )  # fmt: skip
-        decided = decide(self.net, self.allocation, self._snapshot.event, inputs, self.now_ms(), check=self._check)
+        before, snapshot = self.allocation, self._snapshot.event
+        decided = decide(self.net, before, snapshot, inputs, self.now_ms(), check=self._check)
         self.allocation = decided.state
         try:
             await self._tell(decided)
         except NotConnectedError:
             self.state, self.detail = ServiceState.DEGRADED, "no connection to the bus: nothing can be told"
+        if self.recording.wanted():
+            await self.recording.tell(before, snapshot, inputs, decided, (self.epoch, self.seq))
         await self._report(decided)
 
     async def _tell(self, decided: Decided) -> None:

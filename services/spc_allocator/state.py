@@ -19,7 +19,7 @@ import orjson
 from busbar.units import NOMINAL_VOLTAGE_V
 from spc_allocator.kept import Kept
 from spc_allocator.rows import Bools, Floats, Ints, Network
-from spc_allocator.windows import MaxWindow
+from spc_allocator.windows import MaxWindow, number, plain
 
 FORMAT = "busbar-allocator-state/1"
 CAP_WINDOW_S = 60
@@ -179,7 +179,7 @@ _BY_SLOT = tuple(
 def dump(state: AllocatorState, net: Network, windows: bool = True) -> bytes:
     """JSON: by connector and collector id, so that it survives a changed site file. Without windows it is small."""
     body: dict[str, Any] = {name: getattr(state, name) for name in _SCALARS}
-    body |= {"format": FORMAT, "fingerprint": net.site.fingerprint, "voltage_v": state.voltage_v.tolist()}
+    body |= {"format": FORMAT, "fingerprint": net.site.fingerprint, "voltage_v": _json(state.voltage_v)}
     body["connectors"] = {
         name: {key: _json(getattr(state, key)[..., slot]) for key in _BY_SLOT} | {"session": state.sessions[slot]}
         for slot, name in enumerate(net.ids)
@@ -193,8 +193,7 @@ def dump(state: AllocatorState, net: Network, windows: bool = True) -> bytes:
 
 
 def _json(value: Any) -> Any:
-    plain = np.asarray(value).tolist()
-    return None if isinstance(plain, float) and plain != plain else plain  # noqa: PLR0124 - nan
+    return plain(np.asarray(value).tolist())
 
 
 class StateError(ValueError):
@@ -212,7 +211,7 @@ def restore(data: bytes, net: Network, now_ms: int) -> AllocatorState:
         state = AllocatorState.fresh(net, now_ms)
         for name in _SCALARS:
             setattr(state, name, int(body[name]))
-        state.voltage_v[:] = body["voltage_v"]
+        state.voltage_v[:] = number(body["voltage_v"])
         _restore_rows(state, body, net)
         if "windows" in body and body["fingerprint"] == net.site.fingerprint:
             windows = body["windows"]
@@ -234,9 +233,9 @@ def _restore_rows(state: AllocatorState, body: dict[str, Any], net: Network) -> 
             value = known[key]
             into = getattr(state, key)
             if np.shape(value) == into[..., slot].shape:
-                into[..., slot] = np.nan if value is None else value
+                into[..., slot] = number(value)
     state.sessions = tuple(sessions)
     for collector in net.site.collectors:
         known = body["collectors"].get(collector.id)
         for key in _BY_COLLECTOR if known else ():
-            getattr(state, key)[collector.index] = known[key]
+            getattr(state, key)[collector.index] = number(known[key])

@@ -11,11 +11,38 @@ take their place.
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
 from spc_allocator.rows import Bools, Floats, Ints
 
 BUCKET_MS = 1000
+
+
+def plain(value: Any) -> Any:
+    """Numbers as JSON has them, so that `number` gives the same bits back: null is nan, infinities are words."""
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
+
+
+def number(value: Any) -> Any:
+    """What `plain` wrote."""
+    if isinstance(value, list):
+        return [number(item) for item in value]
+    if value is None:
+        return math.nan
+    return float(value) if isinstance(value, str) else value
+
+
+def _cell(value: float) -> float | str | None:
+    if math.isfinite(value):
+        return value
+    return None if value == -math.inf else str(value)
 
 
 class MaxWindow:
@@ -78,15 +105,14 @@ class MaxWindow:
             ring[at % self._size], stamp[at % self._size] = values, at
         return ring, stamp
 
-    def dump(self) -> dict[str, list[list[float | None]] | list[int]]:
-        """JSON without infinities."""
+    def dump(self) -> dict[str, Any]:
+        """JSON: null is -inf, for most are; other numbers that JSON lacks are words."""
         ring, stamp = self._ring()
-        rows: list[list[float | None]] = [[v if np.isfinite(v) else None for v in row] for row in ring.tolist()]
-        return {"ring": rows, "stamp": stamp.tolist()}
+        return {"ring": [[_cell(v) for v in row] for row in ring.tolist()], "stamp": stamp.tolist()}
 
-    def loaded(self, ring: list[list[float | None]], stamp: list[int]) -> MaxWindow:
+    def loaded(self, ring: list[list[float | str | None]], stamp: list[int]) -> MaxWindow:
         """The window that `dump` gave; this one where the shape is another."""
-        values = np.array([[-np.inf if v is None else v for v in row] for row in ring], dtype=float)
+        values = np.array([[-np.inf if v is None else float(v) for v in row] for row in ring], dtype=float)
         if values.shape != (self._size, self._width) or len(stamp) != self._size:
             return self
         known = sorted((at, index) for index, at in enumerate(stamp) if at >= 0)

@@ -21,10 +21,12 @@ from busbar.events.session import Session, SessionPhase
 from busbar.events.setpoint import Reason, ReasonCode, Setpoint
 from busbar.events.snapshot import AssetSample, CollectorSample, ConnectorSample, SiteSnapshot
 from busbar.events.telemetry import Measurement
+from busbar.events.trace import CycleTrace, StatePart, TracedSetpoint
 
 __all__ = [
     "Advice", "AdviceSlot", "Alarm", "AssetSample", "CollectorLimit", "CollectorSample", "CollectorState",
-    "CollectorTarget", "Command", "CommandReply", "ConnectorSample", "Decision", "EnergyReport", "Event", "Fallback",
-    "GridCommand", "Heartbeat", "Measurement", "Outcome", "PausedConnector", "Reason", "ReasonCode", "ServiceState",
-    "Session", "SessionPhase", "Setpoint", "SetpointResult", "Severity", "SiteSnapshot", "Sums", "Transaction", "UtcMs",
+    "CollectorTarget", "Command", "CommandReply", "ConnectorSample", "CycleTrace", "Decision", "EnergyReport", "Event",
+    "Fallback", "GridCommand", "Heartbeat", "Measurement", "Outcome", "PausedConnector", "Reason", "ReasonCode",
+    "ServiceState", "Session", "SessionPhase", "Setpoint", "SetpointResult", "Severity", "SiteSnapshot", "StatePart",
+    "Sums", "TracedSetpoint", "Transaction", "UtcMs",
 ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Recordings of the allocator's decisions, and their replay (OPS-3)."""

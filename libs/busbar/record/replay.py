@@ -1,0 +1,115 @@
+"""Decides again what was recorded, with the same core, and compares bit for bit: setpoints, reasons, state (OPS-3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from busbar.config.site import Site
+from busbar.events import CollectorLimit, Fallback, Reason, SiteSnapshot
+from busbar.record.file import Entry, RecordError
+from busbar.registry import core
+
+Told = dict[str, tuple[float, Reason]]
+
+
+class Core(Protocol):
+    """What is used of `spc_allocator.replayed.ReplayedAllocator`."""
+
+    def restore(self, checkpoint: bytes) -> None: ...
+    def decide(
+        self, snapshot: SiteSnapshot, limits: tuple[CollectorLimit, ...], fallbacks: tuple[Fallback, ...],
+        snapshot_age_ms: int, now_ms: int,
+    ) -> Told: ...  # fmt: skip
+    def digest(self) -> str: ...
+    def allocated(self) -> list[Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that the replay decided otherwise. No connector: the state after the cycle."""
+
+    at_ms: int
+    seq: int
+    connector: str | None
+    recorded: str
+    replayed: str
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What a replay found."""
+
+    cycles: int = 0
+    skipped: int = 0
+    """Cycles before the first state, or after a hole until the next one."""
+    holes: list[str] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    first_ms: int = 0
+    last_ms: int = 0
+
+
+def allocator(site: Site, now_ms: int) -> Core:
+    """A fresh core."""
+    made: Core = core("replay")(site, now_ms)
+    return made
+
+
+def replay(site: Site, entries: Iterable[Entry], look: Callable[[Entry, Core | None], None] | None = None) -> Replayed:
+    """Replay all. `look` sees each entry with the core that has just decided it, None where it was skipped.
+
+    Raises RecordError for a state that cannot be used."""
+    found, again = Replayed(), allocator(site, 0)
+    in_step, last = False, (0, 0)
+    for entry in entries:
+        trace = entry.trace
+        found.first_ms = found.first_ms or trace.published_at_ms
+        found.last_ms = trace.published_at_ms
+        hole = _hole(entry, last, in_step)
+        last = (trace.epoch, trace.seq)
+        if hole:
+            found.holes.append(hole)
+        in_step = entry.snapshot is not None and ((in_step and not hole) or entry.state is not None)
+        if in_step:
+            found.differences += _decide(again, entry)
+            found.cycles += 1
+        else:
+            found.skipped += 1
+        if look is not None:
+            look(entry, again if in_step else None)
+    return found
+
+
+def _hole(entry: Entry, last: tuple[int, int], in_step: bool) -> str:
+    """Why the state of the cycle before is not the one that this cycle began with; empty where it is."""
+    trace = entry.trace
+    if entry.snapshot is None:
+        return f"cycle {trace.seq}: its snapshot {trace.snapshot} was not received"
+    if entry.state is not None or not in_step or (trace.epoch, trace.seq) == (last[0], last[1] + 1):
+        return ""
+    return f"cycle {trace.seq}: what came before it was not recorded (last was {last[1]})"
+
+
+def _decide(again: Core, entry: Entry) -> Iterator[Difference]:
+    trace, snapshot = entry.trace, entry.snapshot
+    assert snapshot is not None  # noqa: S101 - replay has looked
+    if entry.state is not None:
+        try:
+            again.restore(entry.state)
+        except ValueError as error:
+            raise RecordError(f"cycle {trace.seq}: the state in it cannot be used: {error}") from error
+    told = again.decide(snapshot, trace.limits, trace.fallbacks, trace.snapshot_age_ms, trace.now_ms)
+    recorded = {point.connector: (point.current_a, point.reason) for point in trace.setpoints}
+    for name in [*recorded, *(name for name in told if name not in recorded)]:
+        if told.get(name) != recorded.get(name):
+            yield Difference(trace.published_at_ms, trace.seq, name, _words(recorded.get(name)), _words(told.get(name)))
+    if again.digest() != trace.digest:
+        yield Difference(trace.published_at_ms, trace.seq, None, f"state {trace.digest}", f"state {again.digest()}")
+
+
+def _words(told: tuple[float, Reason] | None) -> str:
+    if told is None:
+        return "nothing"
+    parts = [f"{key}={value}" for key, value in told[1].model_dump(mode="json").items() if value is not None]
+    return f"{told[0]!r} A, {', '.join(parts)}"

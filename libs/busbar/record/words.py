@@ -1,0 +1,36 @@
+"""The reason of a setpoint as a sentence for a person."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from busbar.events import Reason, ReasonCode
+
+_WORDS: Final = {
+    ReasonCode.ROW: "the fuse {where} is full",
+    ReasonCode.POWER_LIMIT: "the power limit of {where}{by} is reached",
+    ReasonCode.RAMP: "it may rise by one step a minute",
+    ReasonCode.CAP: "the vehicle takes less: at most a little above what is measured",
+    ReasonCode.DEVICE: "the connector's own maximum",
+    ReasonCode.CABLE: "the charger itself allows no more",
+    ReasonCode.VEHICLE: "the most that this vehicle ever drew",
+    ReasonCode.MANUAL: "set by hand{by}",
+    ReasonCode.ADVICE: "advice{by}",
+    ReasonCode.PAUSED: "paused, for not all minima fit below {where}{rank}",
+    ReasonCode.START_BUDGET: "off: it was started as often as it may be in an hour{rank}",
+    ReasonCode.FALLBACK: "a fallback holds{by}",
+    ReasonCode.STALE: "a value that is needed to raise it is too old",
+    ReasonCode.UNREACHABLE: "the charger does not answer",
+    ReasonCode.NO_VEHICLE: "no vehicle: its standing value",
+    ReasonCode.OUT_OF_SERVICE: "out of service",
+    ReasonCode.STARTING: "the allocator has just begun and keeps what the charger does",
+}
+
+
+def words(reason: Reason) -> str:
+    """One line, with the value of the bound where there is one."""
+    where = " ".join(part for part in (reason.collector, reason.phase, reason.side) if part) or "the site"
+    by = f" ({reason.source})" if reason.source else ""
+    rank = f" (rank {reason.rank})" if reason.rank is not None else ""
+    text = _WORDS[reason.code].format(where=where, by=by, rank=rank)
+    return text if reason.value is None else f"{text} [{reason.value:g}]"

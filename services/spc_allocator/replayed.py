@@ -1,0 +1,72 @@
+"""The core for `busbar replay` and `busbar allocate`: from a recorded state, one snapshot after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from busbar.config.site import Site
+from busbar.events import CollectorLimit, Fallback, Reason, SiteSnapshot
+from spc_allocator.bounds import Bound
+from spc_allocator.core import decide
+from spc_allocator.cycle import Cycle
+from spc_allocator.explain import reasons
+from spc_allocator.inputs import Inputs
+from spc_allocator.rows import Network
+from spc_allocator.state import AllocatorState, restore
+
+
+@dataclass(frozen=True, slots=True)
+class Allocated:
+    """One connector: what it is told, between which bounds, which rule made the upper one, and why."""
+
+    connector: str
+    setpoint_a: float
+    low_a: float
+    """What it draws or may draw whatever it is told, at least its minimum; 0 where no vehicle is."""
+    high_a: float
+    bound: str
+    reason: Reason
+
+
+class ReplayedAllocator:
+    """The same `decide` as live; whoever calls gives time and inputs."""
+
+    def __init__(self, site: Site, now_ms: int) -> None:
+        self._net = Network(site)
+        self._state = AllocatorState.fresh(self._net, now_ms)
+        self._cycle: Cycle | None = None
+
+    def restore(self, checkpoint: bytes) -> None:
+        """Go on from a recorded state. Raises ValueError saying why it cannot be used."""
+        self._state = restore(checkpoint, self._net, 0)
+
+    def decide(
+        self, snapshot: SiteSnapshot, limits: tuple[CollectorLimit, ...], fallbacks: tuple[Fallback, ...],
+        snapshot_age_ms: int, now_ms: int,
+    ) -> dict[str, tuple[float, Reason]]:  # fmt: skip
+        """Setpoint and reason of each connector."""
+        decided = decide(self._net, self._state, snapshot, Inputs(limits, fallbacks, snapshot_age_ms), now_ms)
+        self._state, self._cycle = decided.state, decided.cycle
+        why = decided.why()
+        return {name: (current_a, why[name]) for name, current_a in decided.told().items()}
+
+    def digest(self) -> str:
+        """Of the state after the last decision."""
+        return self._state.digest()
+
+    def allocated(self) -> list[Allocated]:
+        """The last decision with its bounds, in the allocator's order. Raises ValueError before the first one."""
+        cycle = self._cycle
+        if cycle is None:
+            raise ValueError("nothing was decided yet")
+        told, why = self._state.setpoint_a.tolist(), reasons(cycle, self._state.setpoint_a)
+        stubborn, on = cycle.booked.stubborn_a, self._state.on
+        low = np.where(on, np.maximum(self._net.devices.minimum_a, stubborn), stubborn)
+        low_a = np.where(cycle.present, low, 0.0).tolist()
+        high_a, which = cycle.bounds.high_a.tolist(), cycle.bounds.which.tolist()
+        return [
+            Allocated(name, told[slot], low_a[slot], high_a[slot], Bound(which[slot]).name.lower(), why[slot])
+            for slot, name in enumerate(self._net.ids)
+        ]
