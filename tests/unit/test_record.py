@@ -216,7 +216,7 @@ def test_without_a_bus_record_ends_with_1_and_leaves_no_file(tmp_path: Path) -> 
     assert not out.exists()
 
 
-def ask(who: object = "me", lease_s: object = 10.0) -> Command:
+def ask(who: Any = "me", lease_s: Any = 10.0) -> Command:
     return Command.model_construct(verb="record", args={"recorder": who, "lease_s": lease_s}, published_at_ms=0)
 
 
