@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "limit": "busbar.cli.limit:app",
     "record": "busbar.cli.record:record",
     "replay": "busbar.cli.replay:replay",
+    "allocate": "busbar.cli.allocate:allocate",
     "simulate": "busbar.cli.simulate:simulate",
     "run": "busbar.cli.run:run",
     "twin": "busbar.cli.twin:twin",

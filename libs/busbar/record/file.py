@@ -88,27 +88,11 @@ class Reader:
         first = next(self._lines, None)
         if first is None:
             raise RecordError(f"{path}: empty: no recording")
-        data = self._parse(1, first)
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            found = data.get("format") if isinstance(data, dict) else type(data).__name__
-            raise RecordError(f"{path}: line 1: format is {found!r}, this version reads {FORMAT!r}")
-        try:
-            self.header = Header(*(_text(data, key) for key in ("version", "fingerprint", "site")))
-        except KeyError as error:
-            raise RecordError(f"{path}: line 1: header without text in {error}") from error
+        self.header = header_of(self._parse(1, first), f"{path}: line 1")
 
     def site(self) -> Site:
         """The site as it was recorded. Raises RecordError where it cannot be made again exactly."""
-        checked = check_text(self.header.site, f"site file in {self.path}", catalogue(self.path.parent))
-        if checked.site is None:
-            problems = "; ".join(str(problem) for problem in checked.errors)
-            raise RecordError(f"{self.path}: the site file in it is refused: {problems}")
-        if checked.site.fingerprint != self.header.fingerprint:
-            raise RecordError(
-                f"{self.path}: its site is {self.header.fingerprint}, read here it is {checked.site.fingerprint}: "
-                f"replay it with busbar {self.header.version}, this is {__version__}"
-            )
-        return checked.site
+        return site_in(self.header, str(self.path), self.path.parent)
 
     def entries(self) -> Iterator[Entry]:
         """All whole lines, in order. Raises RecordError for a bad one that is not the last."""
@@ -143,6 +127,46 @@ class Reader:
             raise RecordError(f"{self.path}: line {number}: no JSON: {error}") from error
 
 
+def header_of(data: Any, where: str) -> Header:
+    """The first line. Raises RecordError."""
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        found = data.get("format") if isinstance(data, dict) else type(data).__name__
+        raise RecordError(f"{where}: format is {found!r}, this version reads {FORMAT!r}")
+    try:
+        return Header(*(_text(data, key) for key in ("version", "fingerprint", "site")))
+    except KeyError as error:
+        raise RecordError(f"{where}: header without text in {error}") from error
+
+
+def site_in(header: Header, where: str, folder: Path) -> Site:
+    """The site as it was recorded; its own device packages are looked for in `folder`. Raises RecordError."""
+    checked = check_text(header.site, f"site file in {where}", catalogue(folder))
+    if checked.site is None:
+        problems = "; ".join(str(problem) for problem in checked.errors)
+        raise RecordError(f"{where}: the site file in it is refused: {problems}")
+    if checked.site.fingerprint != header.fingerprint:
+        raise RecordError(
+            f"{where}: its site is {header.fingerprint}, read here it is {checked.site.fingerprint}: "
+            f"replay it with busbar {header.version}, this is {__version__}"
+        )
+    return checked.site
+
+
+def entry_of_snapshot(data: Any, where: str) -> Entry:
+    """A cycle on a bare snapshot, at its own time, without limits or fallbacks. Raises RecordError naming the field."""
+    try:
+        snapshot = SiteSnapshot.model_validate_json(orjson.dumps(data))
+    except ValidationError as error:
+        raise RecordError(f"{where}: {_first(error)}") from error
+    trace = CycleTrace(
+        fingerprint=snapshot.fingerprint, epoch=0, seq=0, whole_state=False, snapshot=snapshot.number,
+        snapshot_published_at_ms=snapshot.published_at_ms, now_ms=snapshot.taken_at_ms, snapshot_age_ms=0, limits=(),
+        fallbacks=(), setpoints=(), digest="", published_at_ms=snapshot.published_at_ms,
+        lifetime_ms=snapshot.lifetime_ms,
+    )  # fmt: skip
+    return Entry(trace, snapshot)
+
+
 def entry_of(data: Any, where: str) -> Entry:
     """One line. Raises RecordError naming the field."""
     if not isinstance(data, dict) or not isinstance(data.get("cycle"), dict):
@@ -155,8 +179,12 @@ def entry_of(data: Any, where: str) -> Entry:
             None if state is None else orjson.dumps(state),
         )
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise RecordError(f"{where}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from error
+        raise RecordError(f"{where}: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
 def zipped(path: Path) -> bool:
