@@ -14,6 +14,7 @@ from typing import Final
 from busbar.events import (
     Advice,
     Alarm,
+    AssetMode,
     CollectorLimit,
     CollectorState,
     CollectorTarget,
@@ -105,10 +106,13 @@ LIMIT: Final = Subject(
 )  # fmt: skip
 TARGET: Final = Subject(
     "target", ("source", "collector"), CollectorTarget, Delivery.CONTROL,
-    ("gateway", "pcu-grid-interface", "site-page"), "power target of a collector, by source",
+    ("cli", "gateway", "pcu-grid-interface", "site-page"), "power target of a collector, by source",
 )  # fmt: skip
 ADVICE: Final = Subject(
-    "advice", ("source", "asset"), Advice, Delivery.CONTROL, ("gateway",), "advice of an optimiser, by source"
+    "advice", ("source", "asset"), Advice, Delivery.CONTROL, ("cli", "gateway"), "advice of an optimiser, by source"
+)
+MODE: Final = Subject(
+    "mode", ("asset",), AssetMode, Delivery.CONTROL, ("cli", "gateway", "site-page"), "how an asset is to be run"
 )
 GRID: Final = Subject(
     "grid", ("rtu",), GridCommand, Delivery.CONTROL, ("pcu-grid-interface",), "grid operator's command, confirmed"
@@ -140,6 +144,6 @@ TRACE_STATE: Final = Subject(
 )
 
 SUBJECTS: Final = (
-    TELEMETRY, COLLECTOR, SNAPSHOT, SETPOINT, RESULT, DECISION, LIMIT, TARGET, ADVICE, GRID, FALLBACK, HEARTBEAT,
+    TELEMETRY, COLLECTOR, SNAPSHOT, SETPOINT, RESULT, DECISION, LIMIT, TARGET, ADVICE, MODE, GRID, FALLBACK, HEARTBEAT,
     SESSION, ALARM, ENERGY, TRANSACTION, COMMAND, TRACE, TRACE_STATE,
 )  # fmt: skip

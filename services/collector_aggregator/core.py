@@ -114,7 +114,7 @@ class Aggregator:
             guard=self._guard.take(),
             collectors=tuple([picture.collector_sample(n) for n in self._nodes]),
             connectors=tuple([picture.connector_sample(t, now_ms) for t, _ in self._connectors]),
-            assets=tuple([picture.asset_sample(t) for t in self._assets]),
+            assets=tuple([picture.asset_sample(t, now_ms) for t in self._assets]),
         )
 
     def states(self, now_ms: int) -> list[CollectorState]:

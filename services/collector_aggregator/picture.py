@@ -67,7 +67,7 @@ def connector_sample(track: Track, now_ms: int) -> ConnectorSample:
     )
 
 
-def asset_sample(track: Track) -> AssetSample:
+def asset_sample(track: Track, now_ms: int) -> AssetSample:
     age_ms, powers = track.age_ms, track.powers
     return AssetSample.trusted(
         asset=track.entity.id,
@@ -76,6 +76,13 @@ def asset_sample(track: Track) -> AssetSample:
         age_ms=age_ms,
         power_w=phases_of(powers[:3]),
         reactive_power_var=phases_of(powers[3:]),
+        sampled_at_ms=max(0, now_ms - age_ms) if track.newest is not None else 0,
+        setpoint_w=track.said("setpoint_power_w"),
+        soc_percent=track.said("soc_percent"),
+        max_charge_w=track.said("max_charge_power_w"),
+        max_discharge_w=track.said("max_discharge_power_w"),
+        available_power_w=track.said("available_power_w"),
+        frequency_hz=track.said("frequency_hz"),
     )
 
 

@@ -162,6 +162,11 @@ class Track:
             return before
         return self._samples[max(0, bisect_right(self._samples, when_s, key=_AT_S) - 1)]
 
+    def said(self, point: str) -> float | None:
+        """A number of its newest telemetry, where its quality is good."""
+        value = self._event.number(point) if self._event is not None else None
+        return value if value is not None and isfinite(value) else None
+
     # -- for the background
 
     def grow_old(self, now_s: float) -> None:

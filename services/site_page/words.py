@@ -36,6 +36,15 @@ _PLAIN: Final = {
     ReasonCode.UNREACHABLE: "the charger does not answer",
     ReasonCode.NO_VEHICLE: "standing value for the next vehicle",
     ReasonCode.OUT_OF_SERVICE: "out of service",
+    ReasonCode.QUARTER_PEAK: "what is left of this quarter of an hour's peak",
+    ReasonCode.IMBALANCE: "the phases would load unevenly",
+    ReasonCode.SURPLUS: "only what would be exported",
+    ReasonCode.PHASE_SWITCH: "changing between one and three phases",
+    ReasonCode.POWER_TEST: "power test",
+    ReasonCode.MODE: "its mode asks for no more",
+    ReasonCode.SOC: "its state of charge",
+    ReasonCode.MINIMUM_ON: "it must stay on for a while",
+    ReasonCode.MINIMUM_OFF: "it must stay off for a while",
     ReasonCode.STARTING: "just taken over: keeps what the charger does",
 }
 
@@ -48,6 +57,9 @@ def reason_words(reason: Reason, site: Site) -> str:
         where = f" behind {_collector(reason, site)}" if reason.collector else ""
         rank = f" (rank {reason.rank})" if reason.rank else ""
         return f"paused: not all vehicles{where} can have 6 A{rank}"
+    if reason.code in (ReasonCode.EXPORT_LIMIT, ReasonCode.TARGET):
+        what = "injection limit" if reason.code is ReasonCode.EXPORT_LIMIT else "target"
+        return f"{what} of {_collector(reason, site)}" + (f", set by {reason.source}" if reason.source else "")
     if reason.code is ReasonCode.FALLBACK:
         return f"fallback: {reason.source or 'something it depends on is silent'}"
     if reason.code is ReasonCode.CABLE and reason.value is not None:

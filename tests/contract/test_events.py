@@ -115,7 +115,7 @@ def fields(model: type[BaseModel], seen: frozenset[type] = frozenset()) -> list[
     return found
 
 
-UNITS = ("_a", "_v", "_w", "_wh", "_var", "_va", "_ms", "_s", "_percent")
+UNITS = ("_a", "_v", "_w", "_wh", "_var", "_va", "_ms", "_s", "_percent", "_hz")
 PLAIN = {
     "seq", "epoch", "snapshot", "number", "rank", "need", "value", "cycles", "free_connectors", "cos_phi", "trip",
 }  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busbar.config import model
+from busbar.config import base
 from busbar.domain.fuse import FuseKind, FuseThermal, clearing_time_s, largest_ratio
 
 KINDS: tuple[FuseKind, ...] = get_args(FuseKind)
@@ -16,7 +16,7 @@ overloads = st.floats(1.0001, 30.0)
 
 
 def test_the_site_file_and_the_curves_know_the_same_kinds_of_fuse() -> None:
-    assert get_args(FuseKind) == get_args(model.FuseKind)
+    assert get_args(FuseKind) == get_args(base.FuseKind)
 
 
 @pytest.mark.parametrize(

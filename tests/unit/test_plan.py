@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from busbar.config.model import AcChargePoint, Load, SiteFile
+from busbar.config.assets import AcChargePoint, Load
+from busbar.config.model import SiteFile
 from busbar.config.plan import FallbackPlan, fallback_plan
 from busbar.config.protection import protection
 from busbar.config.site import Site, compile_site

@@ -146,7 +146,7 @@ def test_one_wrong_thing_is_refused_at_its_place(code: str, path: str, change: C
     [
         ("rated_above_parent", "collectors[3].rated_current_a", put("row-a", rated_current_a=[80, 80, 81])),
         ("max_above_fuse", "assets[5].connectors[0].max_current_a", put("a1", max_current_a=63)),
-        ("pv_above_fuse", "assets[4].rated_power_w", put("pv", rated_power_w=30_000)),
+        ("asset_above_fuse", "assets[4]", put("pv", rated_power_w=30_000)),
         ("one_unknown", "assets[3]", both(put("building", device=None), put("grid", unmetered_load_a=1))),
         ("unused_device", "devices[3]", put("building", device=None)),
         ("meter_of_nothing", "assets[2]", put("row-b", meter=None, virtual={"unmetered_load_a": 0})),

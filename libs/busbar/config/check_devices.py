@@ -6,13 +6,19 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
+from busbar.config.assets import AcChargePoint
 from busbar.config.draft import Draft, Item
-from busbar.config.model import AcChargePoint, Device
+from busbar.config.model import Device
 from busbar.config.packages import PackageFacts
 from busbar.config.problem import Problem, error, warning
 from busbar.units import MIN_CURRENT_A
 
-_CLASS = {"ac_charge_point": "ac_charger", "meter": "meter", "load": "meter", "pv": "pv_inverter"}
+_CLASS = {
+    "ac_charge_point": "ac_charger", "meter": "meter", "load": "meter", "pv": "pv_inverter", "wind": "wind_turbine",
+    "chp": "chp", "battery": "battery", "heat_pump": "heat_pump", "e_boiler": "e_boiler",
+    "thermal_storage": "thermal_storage",
+}  # fmt: skip
+"""Class of device package that each kind of asset needs."""
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from busbar.config.assets import AcChargePoint, Meter
 from busbar.config.draft import Draft
-from busbar.config.model import Load, Pv
 from busbar.config.problem import Problem, error, warning
 from busbar.config.shape import nearest
 
@@ -34,7 +34,7 @@ def check_references(draft: Draft) -> Iterator[Problem]:
         yield from _refers(draft, f"{device.path}.driver", device.it.id, device.it.driver, "driver")
     for asset in draft.assets:
         yield from _refers(draft, f"{asset.path}.device", asset.it.id, asset.it.device, "device")
-        if isinstance(asset.it, Load | Pv):
+        if not isinstance(asset.it, AcChargePoint | Meter):
             yield from _refers(draft, f"{asset.path}.collector", asset.it.id, asset.it.collector, "collector")
     for connector, _ in draft.connectors():
         yield from _refers(draft, f"{connector.path}.collector", connector.it.id, connector.it.collector, "collector")

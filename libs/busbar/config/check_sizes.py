@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from busbar.config.assets import AcChargePoint, Battery, Meter, Pv
 from busbar.config.draft import Draft
-from busbar.config.model import AcChargePoint, Load, Pv
 from busbar.config.problem import Problem, error
 from busbar.domain.limits import PER_CONTROLLER, PER_SITE
 
@@ -16,6 +16,7 @@ _WORDS = {
     "monitored_collectors": "collectors",
     "charge_points": "charge points",
     "pv_systems": "PV systems",
+    "batteries": "batteries",
 }
 
 
@@ -67,10 +68,11 @@ def _counts(draft: Draft) -> list[tuple[str, str | None]]:
             counts.append(("charge_points", controller))
             above = [c.id for outlet in asset.connectors for c in draft.chain(outlet.collector)]
             chargers.update(above)
-        elif isinstance(asset, Load | Pv):
+        elif not isinstance(asset, Meter):
             above = [c.id for c in draft.chain(asset.collector)]
             other_than_chargers.update(above)
             counts += [("pv_systems", controller)] * isinstance(asset, Pv)
+            counts += [("batteries", controller)] * isinstance(asset, Battery)
         else:
             above = []
         for collector in above:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from busbar.config.assets import Connector, Flexible, Hanging, Load, Meter, rated_power_w
 from busbar.config.draft import Draft, Item
-from busbar.config.model import CollectorFile, Connector, Load, Meter, Pv
+from busbar.config.model import CollectorFile
 from busbar.config.problem import Problem, error, warning
 from busbar.domain.limits import MAX_LEVELS_BELOW_ROOT
 from busbar.units import MIN_CURRENT_A, NOMINAL_VOLTAGE_V
@@ -193,7 +194,7 @@ def check_ratings(draft: Draft) -> Iterator[Problem]:
             yield from _hangs(hanging, collector.it)
 
 
-def _hangs(item: Item[Connector | Load | Pv], collector: CollectorFile) -> Iterator[Problem]:
+def _hangs(item: Item[Connector | Hanging], collector: CollectorFile) -> Iterator[Problem]:
     rated = min(rating_a(collector, _NAMES.index(name)) for name in item.it.phases)
     if isinstance(item.it, Connector):
         if rated < MIN_CURRENT_A:
@@ -206,12 +207,12 @@ def _hangs(item: Item[Connector | Load | Pv], collector: CollectorFile) -> Itera
                           f"it is above the rating of {collector.id!r} ({rated:g} A)",
                           "state what cable and outlet may carry", value=item.it.max_current_a,
                           entity=item.it.id)  # fmt: skip
-    elif isinstance(item.it, Pv):
-        peak_a = item.it.rated_power_w / NOMINAL_VOLTAGE_V / len(item.it.phases)
+    elif isinstance(item.it, Flexible):
+        peak_a = rated_power_w(item.it) / NOMINAL_VOLTAGE_V / len(item.it.phases)
         if peak_a > rated:
-            yield warning("pv_above_fuse", f"{item.path}.rated_power_w",
-                          f"at full power it feeds {peak_a:.0f} A a phase into {collector.id!r} ({rated:g} A)",
-                          "check rating and power", value=item.it.rated_power_w, entity=item.it.id)  # fmt: skip
+            yield warning("asset_above_fuse", item.path,
+                          f"at full power it loads {collector.id!r} ({rated:g} A) with {peak_a:.0f} A a phase",
+                          "check rating and power", value=rated_power_w(item.it), entity=item.it.id)  # fmt: skip
 
 
 def rating_a(collector: CollectorFile, own_phase: int) -> float:

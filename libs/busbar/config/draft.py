@@ -13,21 +13,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from busbar.config.model import (
-    AcChargePoint,
-    Asset,
-    CollectorFile,
-    Connector,
-    Controller,
-    Device,
-    FallbackRule,
-    Load,
-    Meter,
-    Options,
-    Pv,
-    SiteFile,
-    SiteInfo,
-)
+from busbar.config.assets import AcChargePoint, Connector, Hanging, Meter
+from busbar.config.model import Asset, CollectorFile, Controller, Device, FallbackRule, Options, SiteFile, SiteInfo
 from busbar.config.packages import PackageFacts
 from busbar.config.problem import Problem
 from busbar.config.shape import shape_problems
@@ -63,7 +50,7 @@ class Draft:
     options: Options = field(default_factory=Options)
     collectors: tuple[Item[CollectorFile], ...] = ()
     devices: tuple[Item[Device], ...] = ()
-    assets: tuple[Item[AcChargePoint | Meter | Load | Pv], ...] = ()
+    assets: tuple[Item[Asset], ...] = ()
     controllers: tuple[Item[Controller], ...] = ()
     rules: tuple[Item[FallbackRule], ...] = ()
     broken: frozenset[str] = frozenset()
@@ -99,12 +86,12 @@ class Draft:
                 for number, connector in enumerate(item.it.connectors):
                     yield Item(f"{item.path}.connectors[{number}]", connector), item.it
 
-    def hanging(self) -> Iterator[Item[Connector | Load | Pv]]:
+    def hanging(self) -> Iterator[Item[Connector | Hanging]]:
         """Everything that hangs on a collector by its own `collector` field."""
         for connector, _ in self.connectors():
             yield Item(connector.path, connector.it)
         for item in self.assets:
-            if isinstance(item.it, Load | Pv):
+            if not isinstance(item.it, AcChargePoint | Meter):
                 yield Item(item.path, item.it)
 
     def chain(self, name: str | None) -> list[CollectorFile]:

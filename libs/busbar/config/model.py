@@ -9,21 +9,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from busbar.config.assets import (
+    AcChargePoint,
+    Battery,
+    Chp,
+    EBoiler,
+    HeatPump,
+    Load,
+    Meter,
+    Pv,
+    ThermalStorage,
+    Wind,
+)
+from busbar.config.base import FuseKind, Model, NotNegative, Phases, Positive, Token
 
 FORMAT = "busbar-site/1"
-
-Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
-"""An id: it becomes part of a subject, so letters, digits, '_' and '-' only."""
-PhaseName = Literal["L1", "L2", "L3"]
-Phases = Annotated[list[PhaseName], Field(min_length=1, max_length=3)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-FuseKind = Literal["gG", "mcb_b", "mcb_c", "mcb_d", "adjustable", "electronic"]
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class SiteInfo(Model):
@@ -76,6 +78,14 @@ class CollectorFile(Model):
     """Optional limit of the active power of all phases together, in both directions."""
     power_limit_va: Positive | None = None
     """Optional limit of a transformer, in both directions."""
+    export_limit_w: NotNegative | None = None
+    """Fixed injection limit, as a magnitude (SPC-12): 0 = nothing is injected."""
+    quarter_hour_peak_w: Positive | None = None
+    """Limit of the 15-minute mean of import (SPC-19, capacity tariff)."""
+    imbalance_limit_a: Positive | None = None
+    """Largest difference between two phases that charging may cause or widen (SPC-23)."""
+    cos_phi: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Least power factor to be held here by reactive setpoints to the inverters below (SPC-12)."""
     phases: Phases = ["L1", "L2", "L3"]
     """The parent's conductors that feed this collector's L1, L2, L3."""
     meter: Token | None = None
@@ -113,109 +123,10 @@ class Device(Model):
     """True where the device is played by the twin; its address must then be loopback."""
 
 
-class Connector(Model):
-    """One outlet of a charge point: what is measured, set and reported."""
-
-    id: Token
-    """Unique in the whole file."""
-    name: str = ""
-    """For people."""
-    collector: Token
-    """The collector it hangs on."""
-    instance: Annotated[int, Field(ge=1, le=12)] = 1
-    """Number of the outlet inside its device."""
-    phases: Phases = ["L1", "L2", "L3"]
-    """Conductors of its collector behind its own L1, L2, L3."""
-    max_current_a: Annotated[float, Field(ge=6, le=500)] = 32.0
-    """What outlet and cable may carry, per phase."""
-    weight: Positive = 1.0
-    """Share of scarce power against others."""
-
-
-class AcChargePoint(Model):
-    """One AC charge point with its connectors."""
-
-    kind: Literal["ac_charge_point"]
-    """`ac_charge_point`."""
-    id: Token
-    """Unique in the whole file."""
-    name: str = ""
-    """For people."""
-    device: Token
-    """The device that is asked and told."""
-    connectors: Annotated[list[Connector], Field(min_length=1, max_length=12)]
-    """Its outlets."""
-    watchdog_s: Annotated[float, Field(ge=5, le=600)] = 30.0
-    """Silence after which the device goes to its fallback value by itself (FB-3)."""
-    fallback_a: NotNegative | None = None
-    """Fallback current that the installer has set, on a device where it can only be read: the plan counts on it and the
-    driver checks it. None: 6. Where it can be written the fallback plan decides."""
-    book_at_max_when_lost: bool = False
-    """Explicit choice for a device whose watchdog cannot be verified."""
-
-
-class Meter(Model):
-    """An energy meter: of a collector, or of an asset."""
-
-    kind: Literal["meter"]
-    """`meter`."""
-    id: Token
-    """Unique in the whole file."""
-    name: str = ""
-    """For people."""
-    device: Token
-    """The device that is read."""
-    phases: Phases = ["L1", "L2", "L3"]
-    """Conductors of the metered thing behind the meter's inputs: a rotation states a known mis-wiring."""
-    reversed: bool = False
-    """Current transformers point the wrong way: the sign is turned once, in the driver."""
-    poll_ms: Annotated[int, Field(ge=50, le=60000)] = 200
-    """Time between two readings."""
-
-
-class Load(Model):
-    """An uncontrollable load with its own meter (a building)."""
-
-    kind: Literal["load"]
-    """`load`."""
-    id: Token
-    """Unique in the whole file."""
-    name: str = ""
-    """For people."""
-    collector: Token
-    """The collector it hangs on."""
-    device: Token | None = None
-    """Its meter; None: it is not measured (at most one such in the region of a collector's meter, SPC-15)."""
-    phases: Phases = ["L1", "L2", "L3"]
-    """Conductors of its collector behind its own L1, L2, L3."""
-    max_current_a: NotNegative
-    """Worst case per phase; used by the fallback plan."""
-    poll_ms: Annotated[int, Field(ge=50, le=60000)] = 1000
-    """Time between two readings."""
-
-
-class Pv(Model):
-    """A PV system: one connection to one Modbus server, whatever stands behind it."""
-
-    kind: Literal["pv"]
-    """`pv`."""
-    id: Token
-    """Unique in the whole file."""
-    name: str = ""
-    """For people."""
-    collector: Token
-    """The collector it feeds into."""
-    device: Token
-    """The device that is asked and told."""
-    phases: Phases = ["L1", "L2", "L3"]
-    """Conductors of its collector behind its own L1, L2, L3."""
-    rated_power_w: Positive
-    """Largest active power, all phases together."""
-    poll_ms: Annotated[int, Field(ge=50, le=60000)] = 1000
-    """Time between two readings."""
-
-
-Asset = Annotated[AcChargePoint | Meter | Load | Pv, Field(discriminator="kind")]
+Asset = Annotated[
+    AcChargePoint | Meter | Load | Pv | Wind | Chp | Battery | HeatPump | EBoiler | ThermalStorage,
+    Field(discriminator="kind"),
+]
 
 
 class DriverShard(Model):
@@ -255,6 +166,10 @@ class FallbackRule(Model):
     """Upper bound per connector for `minimum`: 0 or at least 6."""
 
 
+SurplusKind = Literal["vehicles", "batteries", "heat"]
+YieldKind = Literal["heat", "vehicles"]
+
+
 class Options(Model):
     """Site-wide behaviour; every default is the requirement's."""
 
@@ -270,6 +185,14 @@ class Options(Model):
     """At most so many starts of one vehicle an hour."""
     reserve_yields: bool = False
     """True: running 6 A sessions may use the dynamic part of a reserve."""
+    battery_supports_ev: bool = False
+    """True: batteries discharge to make room for vehicles behind a limit."""
+    target_may_pause: bool = False
+    """True: a target may pause vehicles, not only bring them down to 6 A."""
+    surplus_order: list[SurplusKind] = ["vehicles", "batteries", "heat"]
+    """Who takes what would be exported, first to last (SPC-24)."""
+    yield_order: list[YieldKind] = ["heat", "vehicles"]
+    """Which consumers give way at scarcity, first to last (SPC-24)."""
     fallback_timeout_s: Annotated[float, Field(ge=6, le=300)] = 30.0
     """Age of the newest setpoint after which a driver goes to the fallback plan (FB-3)."""
 

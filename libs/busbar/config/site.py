@@ -12,19 +12,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from busbar.config.model import (
-    AcChargePoint,
-    Asset,
-    CollectorFile,
-    Connector,
-    Controller,
-    Device,
-    Load,
-    Meter,
-    Options,
-    Pv,
-    SiteFile,
-)
+from busbar.config.assets import AcChargePoint, Connector, Flexible, Load, Meter, rated_power_w
+from busbar.config.model import Asset, CollectorFile, Controller, Device, Options, SiteFile
 from busbar.config.packages import PackageFacts
 from busbar.domain.kinds import AssetKind
 from busbar.domain.topology import NodeSpec, Tree, to_root_frame
@@ -72,8 +61,11 @@ class Entity:
     weight: float
     poll_ms: int
     rated_power_w: float
+    """Largest active power as a magnitude, in its main direction; 0 where the file does not say."""
     reversed: bool
     charge_point: AcChargePoint | None = None
+    flexible: Flexible | None = None
+    """The entry of the file, where the allocator sets its power."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +95,11 @@ class Site:
         """AC connectors in file order."""
         return tuple(e for e in self.entities.values() if e.kind is AssetKind.AC_CONNECTOR)
 
+    @property
+    def flexible(self) -> tuple[Entity, ...]:
+        """Assets other than connectors whose power the allocator sets, in file order."""
+        return tuple(e for e in self.entities.values() if e.flexible is not None)
+
     def of_driver(self, driver: str) -> tuple[Entity, ...]:
         """All entities that one driver shard polls."""
         return tuple(e for e in self.entities.values() if e.driver == driver)
@@ -119,7 +116,7 @@ class Site:
 
 def fingerprint(file: SiteFile) -> str:
     """Digest of the site file's meaning: independent of comments, key order and defaults left out."""
-    canonical = orjson.dumps(file.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+    canonical = orjson.dumps(file.model_dump(mode="json", exclude_defaults=True), option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(canonical).hexdigest()[:16]
 
 
@@ -171,8 +168,9 @@ def _entities(
             id=asset.id, name=asset.name or asset.id, kind=AssetKind(asset.kind), collector=collector,
             device=asset.device, driver=driver, instance=1, phases=phases, root_phases=root,
             max_current_a=asset.max_current_a if isinstance(asset, Load) else 0.0, weight=1.0,
-            poll_ms=asset.poll_ms, rated_power_w=asset.rated_power_w if isinstance(asset, Pv) else 0.0,
+            poll_ms=asset.poll_ms, rated_power_w=0.0 if isinstance(asset, Meter | Load) else rated_power_w(asset),
             reversed=asset.reversed if isinstance(asset, Meter) else False,
+            flexible=None if isinstance(asset, Meter | Load) else asset,
         )
     ]  # fmt: skip
 

@@ -50,8 +50,14 @@ _CONNECTOR: Final = (
     "actual_limit_current_a", "setpoint_current_a", "cable_current_a", "max_current_a", "release", "availability",
     "fallback_current_a", "watchdog_timeout_s", "watchdog_remaining_s", "error_code", "temperature_degc",
 )  # fmt: skip
-_GENERATOR: Final = (*_ELECTRICAL, "dc_power_w", "power_limit_percent", "run_state", "rated_power_w")
-_STORAGE: Final = (*_ELECTRICAL, "soc_percent", "soh_percent", "capacity_wh", "setpoint_power_w", "run_state")
+_GENERATOR: Final = (
+    *_ELECTRICAL, "dc_power_w", "power_limit_percent", "run_state", "rated_power_w", "setpoint_power_w",
+    "available_power_w",
+)  # fmt: skip
+_STORAGE: Final = (
+    *_ELECTRICAL, "soc_percent", "soh_percent", "capacity_wh", "setpoint_power_w", "run_state", "max_charge_power_w",
+    "max_discharge_power_w", "watchdog_timeout_s",
+)  # fmt: skip
 
 VOCABULARY: Final[dict[AssetKind, tuple[str, ...]]] = {
     AssetKind.AC_CONNECTOR: _CONNECTOR,
@@ -60,7 +66,7 @@ VOCABULARY: Final[dict[AssetKind, tuple[str, ...]]] = {
     AssetKind.LOAD: _ELECTRICAL,
     AssetKind.PV: _GENERATOR,
     AssetKind.WIND: _GENERATOR,
-    AssetKind.CHP: (*_GENERATOR, "setpoint_power_w"),
+    AssetKind.CHP: _GENERATOR,
     AssetKind.BATTERY: _STORAGE,
     AssetKind.HEAT_PUMP: (*_ELECTRICAL, "run_state", "temperature_degc", "setpoint_power_w"),
     AssetKind.E_BOILER: (*_ELECTRICAL, "run_state", "temperature_degc", "setpoint_power_w"),

@@ -14,7 +14,8 @@ from busbar.events.decision import Decision, PausedConnector
 from busbar.events.fallback import Fallback
 from busbar.events.grid import GridCommand
 from busbar.events.heartbeat import Heartbeat, ServiceState
-from busbar.events.limit import CollectorLimit, CollectorTarget
+from busbar.events.limit import CollectorLimit, CollectorTarget, PowerSlot
+from busbar.events.mode import AssetMode, Mode
 from busbar.events.report import EnergyReport, Transaction
 from busbar.events.result import Outcome, SetpointResult
 from busbar.events.session import Session, SessionPhase
@@ -24,9 +25,9 @@ from busbar.events.telemetry import Measurement
 from busbar.events.trace import CycleTrace, StatePart, TracedSetpoint
 
 __all__ = [
-    "Advice", "AdviceSlot", "Alarm", "AssetSample", "CollectorLimit", "CollectorSample", "CollectorState",
-    "CollectorTarget", "Command", "CommandReply", "ConnectorSample", "CycleTrace", "Decision", "EnergyReport", "Event",
-    "Fallback", "GridCommand", "Heartbeat", "Measurement", "Outcome", "PausedConnector", "Reason", "ReasonCode",
-    "ServiceState", "Session", "SessionPhase", "Setpoint", "SetpointResult", "Severity", "SiteSnapshot", "StatePart",
-    "Sums", "TracedSetpoint", "Transaction", "UtcMs",
+    "Advice", "AdviceSlot", "Alarm", "AssetMode", "AssetSample", "CollectorLimit", "CollectorSample",
+    "CollectorState", "CollectorTarget", "Command", "CommandReply", "ConnectorSample", "CycleTrace", "Decision",
+    "EnergyReport", "Event", "Fallback", "GridCommand", "Heartbeat", "Measurement", "Mode", "Outcome",
+    "PausedConnector", "PowerSlot", "Reason", "ReasonCode", "ServiceState", "Session", "SessionPhase", "Setpoint",
+    "SetpointResult", "Severity", "SiteSnapshot", "StatePart", "Sums", "TracedSetpoint", "Transaction", "UtcMs",
 ]  # fmt: skip

@@ -18,3 +18,4 @@ class Advice(Event):
     """At most 60 minutes ahead for chargers, 100 s for a battery."""
     released: bool = False
     published_at_ms: UtcMs
+    author: str = ""

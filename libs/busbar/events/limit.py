@@ -29,12 +29,22 @@ class CollectorLimit(Event):
         return self
 
 
+class PowerSlot(Event):
+    """One entry of a series: from `start_ms` on."""
+
+    start_ms: UtcMs
+    power_w: float
+
+
 class CollectorTarget(Event):
-    """A power to be reached: consumption positive, injection negative."""
+    """A power to be reached: consumption positive, injection negative; a series where `slots` are given."""
 
     collector: str
     source: str
     power_w: float
+    """Holds until the first slot begins."""
+    slots: tuple[PowerSlot, ...] = ()
+    """Minute-based series: each holds until the next one begins."""
     until_ms: UtcMs | None = None
     released: bool = False
     published_at_ms: UtcMs

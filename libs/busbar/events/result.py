@@ -22,9 +22,12 @@ class SetpointResult(Event):
     epoch: int
     seq: int
     outcome: Outcome
-    requested_a: float
+    requested_a: float | None
+    """None for an asset that is set in W."""
     applied_a: float | None
     """Read back from the device; None where nothing could be read."""
+    requested_w: float | None = None
+    applied_w: float | None = None
     stage: str
     """Stage of the driver: fresh, hold or fallback (failure.md)."""
     detail: str = ""

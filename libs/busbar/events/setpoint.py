@@ -32,6 +32,25 @@ class ReasonCode(StrEnum):
     NO_VEHICLE = "no_vehicle"
     """Free connector: its standing value."""
     OUT_OF_SERVICE = "out_of_service"
+    EXPORT_LIMIT = "export_limit"
+    """Injection limit of a collector, with its source."""
+    TARGET = "target"
+    """A power to be reached at a collector, with its source."""
+    QUARTER_PEAK = "quarter_peak"
+    """What is left of the quarter of an hour (SPC-19)."""
+    IMBALANCE = "imbalance"
+    """Difference between two phases of a collector (SPC-23)."""
+    SURPLUS = "surplus"
+    """PV surplus mode: what would be exported (SPC-20)."""
+    PHASE_SWITCH = "phase_switch"
+    """It is changing between one and three phases."""
+    POWER_TEST = "power_test"
+    MODE = "mode"
+    """Its mode asks for no more; `source` names the mode (peak_shaving, self_consumption, droop, idle ...)."""
+    SOC = "soc"
+    """The state-of-charge window, or a state of charge that is not known."""
+    MINIMUM_ON = "minimum_on"
+    MINIMUM_OFF = "minimum_off"
     STARTING = "starting"
     """The allocator has just taken over and keeps what the device does."""
 
@@ -64,7 +83,11 @@ class Setpoint(Event):
     current_a: float | None = None
     """Maximum current per phase for a connector: 0 or at least 6 A."""
     power_w: float | None = None
-    """Power for an asset that is set in W."""
+    """For an asset that is set in W: consumption positive. A generator may go so far: -20000 allows 20 kW, 0 = off."""
+    reactive_power_var: float | None = None
+    """Reactive power for an inverter; null: its own choice."""
+    phases: int | None = None
+    """1 or 3 for a connector that can switch; null: as it is."""
     reason: Reason
     snapshot: int
     """Number of the snapshot it was decided on."""

@@ -57,7 +57,7 @@ class ConnectorSample(Event):
 
 
 class AssetSample(Event):
-    """Any other asset: its active and reactive power per phase."""
+    """Any other asset: its active and reactive power per phase, and what it says of itself where it does."""
 
     asset: str
     kind: AssetKind
@@ -65,6 +65,19 @@ class AssetSample(Event):
     age_ms: int
     power_w: PhaseVector
     reactive_power_var: PhaseVector
+    sampled_at_ms: UtcMs = 0
+    """Time of the sample: a read-back younger than a setpoint confirms it."""
+    setpoint_w: float | None = None
+    """Power setpoint in force, read back; None where it was never read."""
+    soc_percent: float | None = None
+    """State of charge; None: unknown, and then neither charged nor discharged."""
+    max_charge_w: float | None = None
+    """What it says it can take now; None: what the site file says."""
+    max_discharge_w: float | None = None
+    """What it says it can give now, as a magnitude."""
+    available_power_w: float | None = None
+    """What a generator could give now without curtailment, as a magnitude; None: unknown."""
+    frequency_hz: float | None = None
 
 
 class SiteSnapshot(Event):

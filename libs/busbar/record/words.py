@@ -23,6 +23,17 @@ _WORDS: Final = {
     ReasonCode.UNREACHABLE: "the charger does not answer",
     ReasonCode.NO_VEHICLE: "no vehicle: its standing value",
     ReasonCode.OUT_OF_SERVICE: "out of service",
+    ReasonCode.EXPORT_LIMIT: "the injection limit of {where}{by} is reached",
+    ReasonCode.TARGET: "the target of {where}{by}",
+    ReasonCode.QUARTER_PEAK: "what is left of the quarter of an hour at {where}",
+    ReasonCode.IMBALANCE: "the difference between the phases of {where} is at its limit",
+    ReasonCode.SURPLUS: "surplus mode: no more than what would be exported",
+    ReasonCode.PHASE_SWITCH: "it is changing between one and three phases",
+    ReasonCode.POWER_TEST: "a power test runs",
+    ReasonCode.MODE: "its mode asks for no more{by}",
+    ReasonCode.SOC: "its state of charge allows no more",
+    ReasonCode.MINIMUM_ON: "its minimum time on is not over",
+    ReasonCode.MINIMUM_OFF: "its minimum time off is not over",
     ReasonCode.STARTING: "the allocator has just begun and keeps what the charger does",
 }
 
