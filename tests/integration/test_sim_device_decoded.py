@@ -268,10 +268,11 @@ async def command(package: str, device: SimDevice, name: str, value: float) -> N
     try:
         plan = await planned(package, transport)
         memory = Memory()
-        await everything(plan, transport, memory)
+        points = await everything(plan, transport, memory)
         if plan.watchdog is not None:
             await send(transport, plan.watchdog.configure(fallback=6, timeout_s=30).writes)
-        prepared = plan.command(name).prepare(value, None, memory.exponents)
+        whole = points.get(plan.command(name).whole or "")
+        prepared = plan.command(name).prepare(value, None, memory.exponents, whole)
         assert prepared.writes, prepared.detail
         await send(transport, prepared.writes)
     finally:
@@ -314,8 +315,8 @@ async def test_our_setpoint_moves_the_alfen_until_its_validity_ends(sent: float,
 async def test_our_power_limit_curtails_the_inverter_until_it_reverts() -> None:
     device = build("sunspec-pv-inverter")
     assert isinstance(device, SunSpecInverter)
-    await command("sunspec-pv-inverter", device, "set_power_limit", 42.9)
-    run(device, 59.0)
-    assert device.port.limit_fraction == pytest.approx(0.42)
-    run(device, 62.0)
+    await command("sunspec-pv-inverter", device, "set_power", -0.429 * device.port.rated_power_w)
+    run(device, 29.0)
+    assert device.port.limit_fraction == pytest.approx(0.429)
+    run(device, 32.0)
     assert device.port.limit_fraction == 1.0

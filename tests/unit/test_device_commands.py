@@ -100,6 +100,53 @@ def test_steps_are_written_in_order_and_joined_ones_in_one_request() -> None:
     )
 
 
+RATING: dict[str, dict[str, Any]] = {"pct": {"unit": "%", "scale": 0.01}, "rating": {"unit": "W"}}
+LIMIT = {"unit": "W", "range": [0, 100], "share": {"of": "rating", "factor": -100}, "steps": [{"write": "pct"}]}
+
+
+@given(st.floats(-60_000, 0), st.floats(1, 60_000))
+def test_a_generator_is_never_allowed_more_than_asked(asked_w: float, whole_w: float) -> None:
+    prepared = built(LIMIT, **RATING).prepare(asked_w, whole=whole_w)
+    assert asked_w - 1e-6 * whole_w <= prepared.sent <= 0.0
+    assert prepared.sent >= -whole_w * (1 + 1e-9)
+    if asked_w >= -whole_w:
+        assert prepared.sent - asked_w <= whole_w / 10_000 * (1 + 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("asked_w", "whole_w", "says"),
+    [
+        (-100.0, None, "not read yet"),
+        (-100.0, 0.0, "not read yet"),
+        (5.0, 1000.0, "no value"),
+        (math.nan, 9.0, "no value"),
+    ],
+)
+def test_a_share_of_nothing_or_of_the_wrong_sign_is_refused(asked_w: float, whole_w: float | None, says: str) -> None:
+    prepared = built(LIMIT, **RATING).prepare(asked_w, whole=whole_w)
+    assert (prepared.writes, prepared.outcome_hint) == ((), Outcome.REFUSED)
+    assert says in prepared.detail
+
+
+@given(st.floats(-50_000, 50_000))
+def test_a_signed_power_is_rounded_towards_zero(asked_w: float) -> None:
+    command = {"unit": "W", "range": [-40_000, 30_000], "round": "to_zero", "steps": [{"write": "a"}]}
+    prepared = built(command, a={"type": "i16", "scale": 10.0, "sign": -1, "unit": "W"}).prepare(asked_w)
+    assert abs(prepared.sent) <= abs(asked_w) + 1e-4
+    assert prepared.sent * asked_w >= 0.0
+    assert -40_000 <= prepared.sent <= 30_000
+    if -40_000 <= asked_w <= 30_000:
+        assert abs(asked_w - prepared.sent) < 10.0 + 1e-3
+
+
+def test_less_than_asked_of_a_discharge_is_less_in_magnitude() -> None:
+    verify = VerifyPlan("p", 1000, 1.0, one_sided=True)
+    asked = ((-9_000.0, -5_000.0), (-9_000.0, -9_000.5), (-9_000.0, -9_900.0), (-9_000.0, 2_000.0), (9_000.0, 5_000.0))
+    assert [verify.judge(sent, seen) for sent, seen in asked] == [
+        Outcome.CLAMPED, Outcome.APPLIED, Outcome.UNVERIFIED, Outcome.UNVERIFIED, Outcome.CLAMPED,
+    ]  # fmt: skip
+
+
 def test_named_arguments_are_needed() -> None:
     plan = built({"range": [0, 9], "steps": [{"write": "a"}, {"write": "b", "arg": "phase"}]}, a={}, b={})
     assert plan.prepare(4.0, {"phase": 3}).writes[1].words == (3,)

@@ -101,11 +101,11 @@ async def test_the_chain_is_found_at_each_base_address(base: int) -> None:
     assert {unit for unit, _, _ in device.reads} == {126}
 
 
-async def test_what_was_discovered_decodes_in_one_fast_read() -> None:
+async def test_what_was_discovered_decodes_in_one_fast_read_a_model() -> None:
     image = chain(COMMON, inverter(-1250 & 0xFFFF, 1), nameplate(), controls())
     found = await discover(ImageDevice(image), 1, package())
     plan = compile_plan(found, unit_id=None, instance=1, kind=AssetKind.PV)
-    (block,) = plan.fast.blocks
+    measured, limit = plan.fast.blocks
     points: dict[str, float | str | None] = {}
     memory = Memory()
     for group in plan.groups.values():
@@ -115,16 +115,22 @@ async def test_what_was_discovered_decodes_in_one_fast_read() -> None:
     assert (points["power_w"], points["rated_power_w"], points["power_limit_percent"]) == (12500, 20000, 100)
     assert (points["manufacturer"], points["voltage_l1_v"], points["energy_export_wh"]) == ("AB" * 16, None, None)
     assert memory.exponents["sf_123_wmaxlimpct_sf"] == -2
-    assert block.count <= 52
+    assert points["setpoint_power_w"] == -20_000
+    assert (measured.count <= 52, limit.count <= 26) == (True, True)
 
 
-async def test_a_limit_is_written_time_first_then_value_then_enable_with_the_device_s_scale() -> None:
-    found = await discover(ImageDevice(chain(COMMON, inverter(), controls())), 1, package())
+async def test_a_limit_in_w_is_written_as_the_device_s_share_of_its_rating_then_enabled() -> None:
+    found = await discover(ImageDevice(chain(COMMON, inverter(), nameplate(), controls())), 1, package())
     plan = compile_plan(found, unit_id=None, instance=1, kind=AssetKind.PV)
-    model = 40000 + 2 + 68 + 52
-    prepared = plan.command("set_power_limit").prepare(60.0, exponents={"sf_123_wmaxlimpct_sf": -2})
-    assert [(w.address - model, w.words) for w in prepared.writes] == [(7, (60,)), (5, (6000,)), (9, (1,))]
-    assert plan.command("set_power_limit").prepare(60.0).outcome_hint is Outcome.REFUSED
+    model = 40000 + 2 + 68 + 52 + 28
+    assert plan.command("set_power").whole == "power_max_w"
+    prepared = plan.command("set_power").prepare(-12_345.0, exponents={"sf_123_wmaxlimpct_sf": -2}, whole=20_000.0)
+    assert [(w.address - model, w.words) for w in prepared.writes] == [(5, (6172,)), (9, (1,))]
+    assert prepared.sent == pytest.approx(-12_344.0)
+    assert plan.command("set_power").prepare(-9_000.0, whole=20_000.0).outcome_hint is Outcome.REFUSED
+    assert plan.watchdog is not None
+    setup = plan.watchdog.configure(fallback=0.0, timeout_s=60.0)
+    assert [(w.address - model, w.words) for w in setup.writes] == [(7, (60,))]
 
 
 async def test_an_inverter_without_controls_cannot_be_limited() -> None:

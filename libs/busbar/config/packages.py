@@ -32,6 +32,8 @@ class PackageFacts:
     watchdog_s: float | None = None
     """Fixed watchdog time of the device; None: written from the site file, or there is none."""
     watchdog_range_s: tuple[float, float] | None = None
+    on_silence: Literal["zero", "free", "unknown"] = "unknown"
+    """What a device set in W does by itself when it hears nothing: stops, or gives all that it can."""
     instances: tuple[int, int] = (1, 1)
     unit_id: int = 1
     proven: bool = True
@@ -79,6 +81,7 @@ def facts_of(package: Any) -> PackageFacts:
         reaction_s=device.reaction_s,
         watchdog_s=watchdog.timeout_s if watchdog and not watchdog.timeout_point else None,
         watchdog_range_s=watchdog.timeout_range_s if watchdog and watchdog.timeout_point else None,
+        on_silence=_on_silence(watchdog),
         instances=(instances.min, instances.max) if instances else (1, 1),
         unit_id=package.transport.unit_id,
         proven=package.proven,
@@ -89,6 +92,17 @@ def _fallback_a(package: Any) -> float | Literal["settable", "by_hand", "unknown
     watchdog = package.watchdog
     if watchdog is None or watchdog.mechanism == "none":
         return "unknown"
-    if watchdog.fallback_point:
+    if watchdog.fallback_point in package.points:
         return "settable" if "w" in package.points[watchdog.fallback_point].access else "by_hand"
     return watchdog.fallback_value if isinstance(watchdog.fallback_value, float | int) else "unknown"
+
+
+def _on_silence(watchdog: Any) -> Literal["zero", "free", "unknown"]:
+    """A device with a fallback point is told 0 W, if it takes that."""
+    if watchdog is None or watchdog.mechanism == "none":
+        return "unknown"
+    if watchdog.fallback_value == "free":
+        return "free"
+    low, high = watchdog.fallback_range or (0.0, 0.0)
+    stops = low <= 0.0 <= high if watchdog.fallback_point else watchdog.fallback_value == 0
+    return "zero" if stops else "unknown"

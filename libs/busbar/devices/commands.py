@@ -5,7 +5,8 @@ reads, and asks `command.verify.judge(prepared.sent, actual)`.
 
 Rules of `prepare`: a value above the range is lowered to it; one inside is rounded down to the step (never up: it is a
 limit); one below the range becomes 0 where the device can pause, and the smallest value of the range where 0 is
-forbidden (said by `Clamped` and `sent`; whoever plans must have booked it).
+forbidden (said by `Clamped` and `sent`; whoever plans must have booked it). A signed power is rounded towards 0. Where
+the device takes a share of its rating, all this happens to the share; what was asked and what was sent stay in W.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from busbar.events.result import Outcome
 from busbar.units import floor_to_step
 
 Zero = Literal["allowed", "pauses", "withdraws_release", "forbidden"]
+Rounding = Literal["down", "nearest", "to_zero"]
 Mechanism = Literal["none", "any_traffic", "any_write", "rewrite_setpoint", "heartbeat_register"]
 
 
@@ -65,7 +67,8 @@ class VerifyPlan:
             return Outcome.UNVERIFIED
         if abs(actual - sent) <= self.tolerance + 1e-6:
             return Outcome.APPLIED
-        return Outcome.CLAMPED if self.one_sided and actual < sent else Outcome.UNVERIFIED
+        less = abs(actual) < abs(sent) and actual * sent >= 0.0
+        return Outcome.CLAMPED if self.one_sided and less else Outcome.UNVERIFIED
 
 
 @dataclass(frozen=True)
@@ -81,15 +84,34 @@ class CommandPlan:
     min_interval_ms: int
     refresh: bool
     verify: VerifyPlan | None
-    _round_down: bool = field(repr=False)
+    whole: str | None
+    """Vocabulary name of the point of which the device takes a share; None: it takes the value itself."""
+    _factor: float = field(repr=False)
+    _round: Rounding = field(repr=False)
     _steps: tuple[tuple[Step, Placed], ...] = field(repr=False)
     _max_registers: int = field(repr=False)
 
     def prepare(
-        self, value: float, args: Mapping[str, float] | None = None, exponents: Mapping[str, int] | None = None
-    ) -> Prepared:
+        self, value: float, args: Mapping[str, float] | None = None, exponents: Mapping[str, int] | None = None,
+        whole: float | None = None,
+    ) -> Prepared:  # fmt: skip
         """Clamp, round and encode. `args`: other arguments of the command's steps; `exponents`: scale factors read
-        from the device (`Memory.exponents`), needed only where a written point has one."""
+        from the device (`Memory.exponents`), needed only where a written point has one; `whole`: value of the point
+        `self.whole`."""
+        if self.whole is None:
+            return self._prepare(value, args, exponents)
+        if whole is None or not (math.isfinite(whole) and whole > 0.0):
+            return Prepared((), value, math.nan, Outcome.REFUSED, f"{self.whole} was not read yet")
+        unit = whole / self._factor
+        share = self._prepare(value / unit, args, exponents)
+        detail = share.detail
+        if share.outcome_hint is Outcome.CLAMPED:
+            detail = f"{value:g} became {share.sent * unit:g}: of {self.whole} the device takes a part"
+        return Prepared(share.writes, value, share.sent * unit + 0.0, share.outcome_hint, detail)
+
+    def _prepare(
+        self, value: float, args: Mapping[str, float] | None, exponents: Mapping[str, int] | None
+    ) -> Prepared:  # fmt: skip
         if not math.isfinite(value) or (value < 0 <= self.low):
             return Prepared((), value, math.nan, Outcome.REFUSED, f"{value} is no value for {self.name}")
         try:
@@ -120,7 +142,9 @@ class CommandPlan:
         step = self.step or self._resolution(exponents)
         if not step:
             return value
-        return floor_to_step(value, step) if self._round_down else round(value / step) * step
+        if self._round == "to_zero":
+            return math.copysign(floor_to_step(abs(value), step), value) + 0.0
+        return floor_to_step(value, step) if self._round == "down" else round(value / step) * step
 
     def _resolution(self, exponents: Mapping[str, int]) -> float:
         target = next((p for s, p in self._steps if s.value is None and s.arg is None), None)
@@ -169,14 +193,19 @@ def _write(placed: Placed, address: int, words: tuple[int, ...], fc: int | None)
     return Write(placed.table, placed.unit, address, words, fc or default)
 
 
-def command_plan(name: str, command: Command, placed: Mapping[str, Placed], max_registers: int) -> CommandPlan:
-    """Resolve a command's points for one instance."""
-    verify = command.verify
+def command_plan(
+    name: str, command: Command, placed: Mapping[str, Placed], max_registers: int,
+    derived: Mapping[str, str] | None = None,
+) -> CommandPlan:  # fmt: skip
+    """Resolve a command's points for one instance. `derived`: vocabulary names of what is derived, by name."""
+    verify, share = command.verify, command.share
+    names = {**(derived or {}), **{key: point.name for key, point in placed.items()}}
     return CommandPlan(
         name, command.unit, command.range[0], command.range[1], command.zero, command.step, command.min_interval_ms,
         command.refresh,
-        VerifyPlan(placed[verify.point].name, verify.within_ms, verify.tolerance, verify.one_sided) if verify else None,
-        command.round == "down", tuple((s, placed[s.write]) for s in command.steps), max_registers,
+        VerifyPlan(names[verify.point], verify.within_ms, verify.tolerance, verify.one_sided) if verify else None,
+        names[share.of] if share else None, share.factor if share else 1.0, command.round,
+        tuple((s, placed[s.write]) for s in command.steps), max_registers,
     )  # fmt: skip
 
 
@@ -211,7 +240,7 @@ class WatchdogPlan:
     timeout_s: float | None
     """Fixed or factory-set time; None: `timeout_point`."""
     timeout_point: str | None
-    fallback: float | Literal["unknown"] | None
+    fallback: float | Literal["unknown", "free"] | None
     """Fixed value; None: `fallback_point`."""
     fallback_point: str | None
     remaining_point: str | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -47,6 +48,16 @@ def _pair_map(rule: Derived, values: Sequence[Value]) -> Value:
     return rule.map.get(f"{_word(values[0])},{_word(values[1])}", values[0])
 
 
+def _if_enabled(_rule: Derived, values: Sequence[Value]) -> Value:
+    value, switch = _numbers(values)
+    return value if switch == 1 else None
+
+
+def _limit_of(rule: Derived, values: Sequence[Value]) -> Value:
+    limit, whole, switch = _numbers(values)
+    return rule.factor * limit * whole + 0.0 if switch == 1 else math.copysign(whole, rule.factor)
+
+
 def _word(value: Value) -> str:
     """A value as it stands in a map's key: whole numbers without a decimal point."""
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -54,10 +65,10 @@ def _word(value: Value) -> str:
 
 OPERATORS: Final[dict[str, Operator]] = {
     "sum": _sum, "diff": _diff, "neg": _neg, "mul": _mul, "mask_shift": _mask_shift, "map": _map,
-    "pair_map": _pair_map,
+    "pair_map": _pair_map, "if_enabled": _if_enabled, "limit_of": _limit_of,
 }  # fmt: skip
-NUMERIC: Final = frozenset({"sum", "diff", "neg", "mul", "mask_shift"})
-ARGUMENTS: Final = {"neg": 1, "mul": 1, "mask_shift": 1, "map": 1, "pair_map": 2}
+NUMERIC: Final = frozenset({"sum", "diff", "neg", "mul", "mask_shift", "if_enabled", "limit_of"})
+ARGUMENTS: Final = {"neg": 1, "mul": 1, "mask_shift": 1, "map": 1, "pair_map": 2, "if_enabled": 2, "limit_of": 3}
 """Exact number of arguments, where it is fixed."""
 
 

@@ -31,6 +31,7 @@ Rule = Callable[[DevicePackage], Iterator[Finding]]
 CHARGERS: Final = ("ac_charger", "dc_charger")
 GENERATORS: Final = ("pv_inverter", "wind_turbine", "chp", "battery")
 FAST: Final = "fast"
+SET_POWER: Final = "set_power"
 _POWERS: Final = ("W", "var")
 _TABLE_WRITES: Final = {"holding": (6, 16), "coil": (5, 15)}
 
@@ -168,10 +169,13 @@ def _names(package: DevicePackage) -> Iterator[Finding]:
 
 def _derived(package: DevicePackage, name: str, op: str, args: list[str]) -> Iterator[Finding]:
     path = ("derived", name)
-    missing = [a for a in args if a not in package.points]
+    groups = {name: entry.group for name, entry in package.points.items()}
+    groups |= {name: bind.group for name, bind in package.sunspec.bind.items()} if package.sunspec else {}
+    missing = [a for a in args if a not in groups]
     for arg in missing:
         yield Finding((*path, "args"), f"{arg}: no such point", "derive from declared points")
-    if not missing and len({package.points[a].group for a in args}) > 1:
+    together = [a for i, a in enumerate(args) if not (op == "limit_of" and i == 1)]  # a rating hardly ever changes
+    if not missing and len({groups[a] for a in together}) > 1:
         yield Finding((*path, "args"), "from several groups", "derive from points that are polled together")
     if ARGUMENTS.get(op, len(args)) != len(args):
         yield Finding((*path, "args"), f"{op} takes {ARGUMENTS[op]}", "correct the list")
@@ -190,6 +194,7 @@ def _known(package: DevicePackage, name: str) -> bool:
 def _command(package: DevicePackage, command: Command) -> Iterator[tuple[Path, str, str]]:
     if command.range[0] > command.range[1]:
         yield ("range",), "low is above high", "write [low, high]"
+    yield from _share(package, command)
     before: Point | None = None
     for i, step in enumerate(command.steps):
         point = package.points.get(step.write)
@@ -209,8 +214,19 @@ def _command(package: DevicePackage, command: Command) -> Iterator[tuple[Path, s
         if command.step is not None and step.value is None and step.arg is None:
             yield from _granular(command, point)
         before = point
-    if command.verify is not None and not _known(package, command.verify.point):
+    if command.verify is not None and not (
+        _known(package, command.verify.point) or command.verify.point in package.derived
+    ):
         yield ("verify", "point"), "no such point", "verify by a declared point"
+
+
+def _share(package: DevicePackage, command: Command) -> Iterator[tuple[Path, str, str]]:
+    if command.share is None:
+        return
+    if not _known(package, command.share.of):
+        yield ("share", "of"), "no such point", "name a declared point"
+    if command.share.factor == 0:
+        yield ("share", "factor"), "is 0", "write -100 for percent of a production, or 100"
 
 
 def _granular(command: Command, point: Point) -> Iterator[tuple[Path, str, str]]:
@@ -232,7 +248,7 @@ def _charger(package: DevicePackage) -> Iterator[Finding]:
         yield Finding(
             ("points", "status"), "missing, or without map", "map the device's states to the canonical twelve"
         )
-    command = "set_current" if package.device.kind == "ac_charger" else "set_power"
+    command = "set_current" if package.device.kind == "ac_charger" else SET_POWER
     if command not in package.commands:
         yield Finding(("commands",), f"no command {command}", "describe how the charger is limited")
     elif package.commands[command].verify is None:

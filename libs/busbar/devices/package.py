@@ -231,10 +231,14 @@ class Derived(Model):
     """A value computed from others of the same group, by one of a closed list of operators.
 
     sum, diff, neg, mul (by `factor`), first_available; mask_shift (bits of a number); map (text of one value);
-    pair_map (`map` has keys "first,second"; no such pair: the first passes through).
+    pair_map (`map` has keys "first,second"; no such pair: the first passes through); if_enabled (the first while the
+    second, a switch, is 1, else not available); limit_of (limit, whole, switch: `factor` x limit x whole while the
+    switch is 1, else the whole with the sign of `factor`: nothing is limited).
     """
 
-    op: Literal["sum", "diff", "neg", "mul", "first_available", "mask_shift", "map", "pair_map"]
+    op: Literal[
+        "sum", "diff", "neg", "mul", "first_available", "mask_shift", "map", "pair_map", "if_enabled", "limit_of"
+    ]  # fmt: skip
     args: Annotated[list[Name], Field(min_length=1, max_length=16)]
     unit: EngineeringUnit = ""
     factor: Number = 1.0
@@ -265,6 +269,15 @@ class Verify(Model):
     """True for upper limits: an actual value below (a 20 A cable) is applied, above is not."""
 
 
+class Share(Model):
+    """For a device that takes a share of a rating where the command is in W: written = factor x value / point."""
+
+    of: Name
+    """Point that holds the whole, as read from the device."""
+    factor: Number
+    """-100: in percent, production positive on the device."""
+
+
 class Command(Model):
     """Something a device can be told. Never a raw register: a range, a step, a rhythm and a way to verify."""
 
@@ -273,7 +286,9 @@ class Command(Model):
     zero: Literal["allowed", "pauses", "withdraws_release", "forbidden"] = "allowed"
     """What 0 does, also where it lies outside `range`. forbidden: the smallest value of `range` is sent instead."""
     step: Annotated[float, Field(gt=0)] | None = None
-    round: Literal["down", "nearest"] = "down"
+    round: Literal["down", "nearest", "to_zero"] = "down"
+    share: Share | None = None
+    """`range`, `step` and `round` are then those of what is written; `verify` is in the command's unit."""
     min_interval_ms: Annotated[int, Field(ge=0)] = 0
     refresh: bool = False
     """Repeat while active, see the watchdog."""
@@ -298,8 +313,9 @@ class Watchdog(Model):
     timeout_range_s: tuple[Number, Number] | None = None
     """What the timeout point takes."""
     fallback_point: Name | None = None
-    fallback_value: Annotated[float, Field(ge=0)] | Literal["unknown"] | None = None
-    """Fixed value (A or W), or unknown: then the device is booked at its maximum whenever it is lost."""
+    fallback_value: Annotated[float, Field(ge=0)] | Literal["unknown", "free"] | None = None
+    """Fixed value (A or W), or unknown: then the device is booked at its maximum whenever it is lost. free: a generator
+    goes back to all that it can give."""
     fallback_range: tuple[Number, Number] | None = None
     """What the fallback point takes."""
     remaining_point: Name | None = None

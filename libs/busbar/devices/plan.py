@@ -142,9 +142,10 @@ def compile_plan(
         for name, group in package.groups.items()
     }
     limit = package.transport.max_write_registers
+    derived = {name: vocabulary_name(name, rule.unit) for name, rule in package.derived.items()}
     return DevicePlan(
         package, package_digest(package), kind, instance, _unit(package, "instance", None, base_unit, instance),
-        groups, {name: command_plan(name, c, placed, limit) for name, c in package.commands.items()},
+        groups, {name: command_plan(name, c, placed, limit, derived) for name, c in package.commands.items()},
         watchdog_plan(package.watchdog, placed) if package.watchdog else None,
         package.device.reaction_s, package.proven,
     )  # fmt: skip

@@ -183,11 +183,14 @@ def resolve(package: DevicePackage, chain: Chain) -> DevicePackage:
         points |= _points(name, bind, model, point)
     if missing:
         raise ChainError(f"the device has no {', '.join(missing)}; its models: {', '.join(str(m.id) for m in chain)}")
-    commands = {n: c for n, c in package.commands.items() if _names(c) <= points.keys()}
+    derived = {n: rule for n, rule in package.derived.items() if set(rule.args) <= points.keys()}
+    there = points.keys() | derived.keys()
+    commands = {n: c for n, c in package.commands.items() if _names(c) <= there}
     resolved = package.model_copy(
         update={
             "sunspec": None,
             "points": points,
+            "derived": derived,
             "ranges": [Range(table="holding", start=m.address, end=m.address + m.length + 1) for m in used.values()],
             "commands": commands,
             "watchdog": package.watchdog if commands and _watchdog_names(package.watchdog) <= points.keys() else None,
@@ -239,7 +242,8 @@ def _points(name: str, bind: Bind, model: ModelAt, source: _ModelPoint) -> dict[
 
 
 def _names(command: Command) -> set[str]:
-    return {s.write for s in command.steps} | ({command.verify.point} if command.verify else set())
+    named = {s.write for s in command.steps} | ({command.verify.point} if command.verify else set())
+    return named | ({command.share.of} if command.share else set())
 
 
 def _watchdog_names(watchdog: Watchdog | None) -> set[str]:
