@@ -96,8 +96,9 @@ class Decided:
 def decide(
     net: Network, previous: AllocatorState, snapshot: SiteSnapshot, inputs: Inputs, now_ms: int, *, check: bool = False
 ) -> Decided:
-    """`now_ms` never steps back (failure.md, Ages). `check`: verify the certificate; raises UnfairError."""
-    state = previous.copy()
+    """A time before the last one counts as the last one (failure.md, Ages). `check`: verify the certificate; raises
+    UnfairError."""
+    state, now_ms = previous.copy(), max(now_ms, previous.now_ms)
     obs = observe(net, snapshot, inputs.snapshot_age_ms, state.kept)
     adopt(net, state, obs, now_ms)
     follow_sessions(state, obs)

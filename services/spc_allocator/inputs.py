@@ -16,7 +16,7 @@ import numpy as np
 
 from busbar.domain.charging import Status
 from busbar.events import CollectorLimit, CollectorSample, ConnectorSample, Fallback, SiteSnapshot
-from busbar.units import ZERO
+from busbar.units import NOMINAL_VOLTAGE_V, ZERO
 from spc_allocator.kept import Kept, Who, every
 from spc_allocator.rows import Bools, Floats, Ints, Network, some
 
@@ -32,6 +32,12 @@ UNKNOWN: Final = 5
 
 NEVER_MS: Final = 10**12
 """Age of what was never seen."""
+ABSURD_RATIO: Final = 10.0
+"""No fuse carries so many times its rating long enough to be measured: a meter that says so is wrong."""
+_MOST: Final = np.array([1e4] * 3 + [1e7] * 3 + [1e4, 1e4, 1e6, 1e9]).reshape(10, 1)
+"""Amperes, var, amperes twice, seconds, Wh: nothing that a connector tells can be larger."""
+_OPTIONAL: Final = np.array([False] * 6 + [True] * 3 + [False]).reshape(10, 1)
+"""What may never have been read (nan)."""
 FRESH_MS: Final = 3000
 """Samples older than this teach nothing and raise nothing."""
 _NO_COLUMNS: Final[tuple[Any, ...]] = ((),) * 11
@@ -98,14 +104,22 @@ _COLLECTOR: Final = attrgetter("valid", "age_ms", "background_w", "background_va
 
 
 def observe(net: Network, snapshot: SiteSnapshot, age_ms: int, kept: Kept) -> Observed:
-    """Sort the snapshot into arrays. What it lacks counts as never seen. No connector: columns without rows."""
+    """Sort the snapshot into arrays. What it lacks counts as never seen, and so does what cannot be."""
     known = {sample.connector: sample for sample in snapshot.connectors}
-    samples = tuple([known.get(name) or _unseen(name) for name in net.ids])
-    columns = tuple(zip(*map(_CONNECTOR, samples), strict=True)) or _NO_COLUMNS
+    return _observe(net, snapshot, age_ms, kept, tuple([known.get(name) or _unseen(name) for name in net.ids]))
+
+
+def _observe(
+    net: Network, snapshot: SiteSnapshot, age_ms: int, kept: Kept, samples: tuple[ConnectorSample, ...]
+) -> Observed:
+    columns = tuple(zip(*map(_CONNECTOR, samples), strict=True)) or _NO_COLUMNS  # no connector: no rows
     status, reachable, ages, current, reactive, limit, fallback, watchdog, energy, sessions, plugged = columns
     count, flat = net.count, chain.from_iterable
     numbers = [*flat(zip(*current)), *flat(zip(*reactive)), *limit, *fallback, *watchdog, *energy]  # noqa: B905
     table = np.array(numbers, dtype=float).reshape(10, count)  # None becomes nan
+    credible = np.abs(table) <= _MOST
+    if not every(credible | _OPTIONAL & np.isnan(table)):
+        return _observe(net, snapshot, age_ms, kept, _without_garbage(samples, credible))
     measured = {sample.collector: sample for sample in snapshot.collectors}
     parts = tuple([measured.get(c.id) or _unmeasured(c.id) for c in net.site.collectors])
     is_valid, part_ages, *powers = zip(*map(_COLLECTOR, parts), strict=True)
@@ -116,6 +130,11 @@ def observe(net: Network, snapshot: SiteSnapshot, age_ms: int, kept: Kept) -> Ob
     sample_age, collector_age = age[:count], age[count:]
     valid = np.array(is_valid, dtype=bool)
     valid &= collector_age <= net.lost_after_ms
+    most_w = ABSURD_RATIO * NOMINAL_VOLTAGE_V * net.most_a
+    if not np.abs(power).max(initial=0.0) <= most_w.min(initial=np.inf):  # also where one of them is no number
+        absurd = ~(np.maximum.reduce(np.abs(power)) <= most_w)
+        valid &= ~absurd
+        power[:, absurd] = 0.0
     who = _who(kept, status, reachable)
     index = net.site.tree.index
     return Observed(
@@ -151,6 +170,21 @@ def _unseen(connector: str) -> ConnectorSample:
         connector=connector, status=None, reachable=False, age_ms=NEVER_MS, sampled_at_ms=0, current_a=ZERO,
         power_w=ZERO, reactive_power_var=ZERO, voltage_v=ZERO, limit_a=None, fallback_a=None, watchdog_s=None,
     )  # fmt: skip
+
+
+def _without_garbage(samples: tuple[ConnectorSample, ...], credible: Bools) -> tuple[ConnectorSample, ...]:
+    """A connector whose currents cannot be does not answer; any other value of it that cannot be was never read."""
+    lost: Bools = ~np.logical_and.reduce(credible[:6])
+    names = ("limit_a", "fallback_a", "watchdog_s", "session_energy_wh")
+    made: list[ConnectorSample] = []
+    for slot, sample in enumerate(samples):
+        if lost[slot]:
+            made.append(_unseen(sample.connector))
+            continue
+        wrong = [name for name, good in zip(names, credible[6:, slot], strict=True) if not good]
+        update: dict[str, float | None] = {n: 0.0 if n == "session_energy_wh" else None for n in wrong}
+        made.append(sample.model_copy(update=update) if wrong else sample)
+    return tuple(made)
 
 
 @lru_cache(maxsize=1024)

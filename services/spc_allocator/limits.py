@@ -6,6 +6,7 @@
   not power limits.
 - **Background** (PV and all else): its maximum over 15 s. **Credit for generation**: only as much as would leave, if it
   were all lost, at most 1.25 x the rating.
+- What feeds back without being known as generation is credited no further than generation.
 - **Virtual collector**: at least its worst-case unmetered load.
 - **Monitoring invalid** (or never seen): the worst case of what is not controlled below, generation 0.
 - **Power**: the tightest of the static limit in W, the one in VA (P <= sqrt(S^2 - Q^2)) and every source's variable
@@ -78,6 +79,7 @@ def push_background(net: Network, state: AllocatorState, obs: Observed, raised_a
     if raised_a is not None:
         np.maximum(load, raised_a - generation, out=load)
     net_a = np.add(load, generation, out=table[_NET : _NET + 3])
+    np.maximum(load, 0.0, out=load)  # what feeds and is no known generation may be lost like it
     np.negative(net_a, out=table[_EXPORT : _EXPORT + 3])
     reactive = np.multiply(obs.background_var, per_volt, out=table[_Q : _Q + 3])
     np.negative(reactive, out=table[_MINUS_Q : _MINUS_Q + 3])

@@ -121,6 +121,8 @@ class Network:
         self.collectors = len(site.collectors)
         self.rated_a = np.array([c.root_rated_a for c in site.collectors], dtype=float).T.copy()
         """3 x V; 0 where a collector does not have the conductor."""
+        self.most_a = self.rated_a.max(axis=0)
+        """V: largest rating of its conductors."""
         self.fixed_a = np.array([c.file.fixed_reserve_a for c in site.collectors], dtype=float)
         self.dynamic = np.array([c.file.dynamic_reserve_connectors for c in site.collectors], dtype=np.int64)
         self.power_limit_w = _limits([c.file.power_limit_w for c in site.collectors])

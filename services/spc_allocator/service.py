@@ -186,7 +186,7 @@ class SpcAllocator(Actor):
                 setpoint = Setpoint.trusted(
                     asset=entity.id, driver=entity.driver, epoch=self.epoch, seq=self.seq,
                     published_at_ms=published_at_ms, lifetime_ms=SETPOINT_LIFETIME_MS, current_a=told[slot],
-                    power_w=None, reason=why[slot], snapshot=state.snapshot,
+                    power_w=None, reactive_power_var=None, phases=None, reason=why[slot], snapshot=state.snapshot,
                 )  # fmt: skip
                 await self.bus.publish(SETPOINT, setpoint, entity.driver, entity.id)
         for decision in decisions(decided, self.epoch, published_at_ms):

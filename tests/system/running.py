@@ -16,11 +16,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.yaml"
+
+Change = Callable[[str], str]
+"""From the text of the demo site to the text that is run."""
 
 CHARX = {"a1": 1, "a2": 2, "a3": 3, "a4": 4}
 ALFEN = {"b1": ("21", 1), "b2": ("21", 2), "b3": ("22", 1), "b4": ("22", 2)}
@@ -49,11 +52,11 @@ def read_registers(host: str, unit: int, address: int, count: int) -> bytes:
 class RunningSite:
     """`busbar up` and its children. Use `running_site()`; it ends everything."""
 
-    def __init__(self, folder: Path, network: int, *arguments: str) -> None:
+    def __init__(self, folder: Path, network: int, *arguments: str, change: Change = str) -> None:
         self.network = network
         self.folder = folder
         self.site = folder / "site.yaml"
-        self.site.write_text(DEMO.read_text().replace("127.0.42.", f"127.0.{network}."))
+        self.site.write_text(change(DEMO.read_text().replace("127.0.42.", f"127.0.{network}.")))
         self.nats_port, self.page_port = free_port(), free_port()
         self.log = folder / "up.log"
         self.arguments = arguments
@@ -152,8 +155,8 @@ class RunningSite:
 
 
 @contextlib.contextmanager
-def running_site(folder: Path, network: int, *arguments: str) -> Iterator[RunningSite]:
-    site = RunningSite(folder, network, *arguments)
+def running_site(folder: Path, network: int, *arguments: str, change: Change = str) -> Iterator[RunningSite]:
+    site = RunningSite(folder, network, *arguments, change=change)
     site.start()
     try:
         yield site
