@@ -58,6 +58,8 @@ def fill(rows: Rows, load: Floats, room_a: Floats, *, rate: Floats, low_a: Float
     moving = np.ones(n, dtype=bool)
     while some(moving[entries.slot]):
         at = _row_levels(entries, room_a, rate, starts, stops)
+        if not some(at < np.inf):  # dust: exceeded, and yet at no level; rather too little than a round without an end
+            at[entries.row] = 0.0
         final = _final_rows(entries, at, starts, stops)
         _freeze(filled, entries, at, final, moving)
         level = np.minimum(np.maximum(filled.level, starts), stops)

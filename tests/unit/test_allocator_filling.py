@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scenarios.world import site_of
 from spc_allocator.certificate import Constraint, violations
 from spc_allocator.filling import Filled, fill
-from spc_allocator.rows import Floats, Network
+from spc_allocator.rows import EPS, Floats, Network
 from unit.allocator_sites import PACKAGES, Size, random_site
 
 
@@ -127,3 +127,16 @@ def test_rows_whose_minima_do_not_fit_leave_their_connectors_at_the_minimum() ->
     room = np.array([10.0, 40.0, 40.0, np.inf])
     filled = fill(net.rows, load, room, rate=np.full(2, 1 / 690), low_a=np.full(2, 6.0), high_a=np.full(2, 32.0))
     assert filled.current_a.tolist() == [6.0, 6.0]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 8))
+def test_whatever_the_weights_it_ends_and_no_row_is_exceeded(number: int, decades: int) -> None:
+    """Weights of a site are 0.01 to 100; far larger ranges neither hang nor overload."""
+    rng = Random(number)
+    case = Case(rng)
+    case.low = np.zeros_like(case.low)
+    case.room = np.abs(case.room)
+    case.rate = case.rate * np.array([10.0 ** -rng.uniform(0, decades) for _ in case.rate])
+    used = case.net.rows.sums(case.load * case.fill().current_a)
+    assert (used <= case.room + EPS).all()

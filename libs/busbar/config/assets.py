@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from busbar.config.base import Model, NotNegative, Phases, Positive, Token
 
+Weight = Annotated[float, Field(ge=0.01, le=100)]
+
 
 class Connector(Model):
     """One outlet of a charge point: what is measured, set and reported."""
@@ -24,7 +26,7 @@ class Connector(Model):
     """Conductors of its collector behind its own L1, L2, L3."""
     max_current_a: Annotated[float, Field(ge=6, le=500)] = 32.0
     """What outlet and cable may carry, per phase."""
-    weight: Positive = 1.0
+    weight: Weight = 1.0
     """Share of scarce power against others."""
     surplus: Literal["off", "minimum", "only"] = "off"
     """PV surplus mode (SPC-20). `minimum`: 6 A plus what would be exported; `only`: that alone."""
