@@ -15,7 +15,17 @@ from typing import Any, Final
 import numpy as np
 
 from busbar.domain.charging import Status
-from busbar.events import CollectorLimit, CollectorSample, ConnectorSample, Fallback, SiteSnapshot
+from busbar.events import (
+    Advice,
+    AssetMode,
+    CollectorLimit,
+    CollectorSample,
+    CollectorTarget,
+    ConnectorSample,
+    CycleTrace,
+    Fallback,
+    SiteSnapshot,
+)
 from busbar.units import NOMINAL_VOLTAGE_V, ZERO
 from spc_allocator.kept import Kept, Who, every
 from spc_allocator.rows import Bools, Floats, Ints, Network, some
@@ -45,11 +55,25 @@ _NO_COLUMNS: Final[tuple[Any, ...]] = ((),) * 11
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Bounds from outside, those alone that hold now, and the age of the snapshot on the monotonic clock."""
+    """What is said from outside, of that alone what holds now, and the age of the snapshot on the monotonic clock."""
 
     limits: tuple[CollectorLimit, ...] = ()
     fallbacks: tuple[Fallback, ...] = ()
     snapshot_age_ms: int = 0
+    targets: tuple[CollectorTarget, ...] = ()
+    modes: tuple[AssetMode, ...] = ()
+    """At most one an asset."""
+    advice: tuple[Advice, ...] = ()
+    """At most one a source and asset."""
+    utc_ms: int | None = None
+    """Wall time, in which slots are stated; None: the allocator's own time."""
+
+    @classmethod
+    def traced(cls, trace: CycleTrace) -> Inputs:
+        """Those of a recorded cycle."""
+        return cls(
+            trace.limits, trace.fallbacks, trace.snapshot_age_ms, trace.targets, trace.modes, trace.advice, trace.utc_ms
+        )
 
 
 @dataclass(slots=True)

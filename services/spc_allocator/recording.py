@@ -93,6 +93,7 @@ class Recording:
             fingerprint=self._net.site.fingerprint, epoch=at[0], seq=at[1], whole_state=whole,
             snapshot=snapshot.number, snapshot_published_at_ms=snapshot.published_at_ms, now_ms=decided.state.now_ms,
             snapshot_age_ms=inputs.snapshot_age_ms, limits=inputs.limits, fallbacks=inputs.fallbacks,
+            targets=inputs.targets, modes=inputs.modes, advice=inputs.advice, utc_ms=inputs.utc_ms,
             setpoints=setpoints, digest=decided.state.digest(), published_at_ms=self._clock.utc_ms(),
             lifetime_ms=SETPOINT_LIFETIME_MS,
         )  # fmt: skip

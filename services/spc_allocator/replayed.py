@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from busbar.config.site import Site
-from busbar.events import CollectorLimit, Fallback, Reason, SiteSnapshot
+from busbar.events import CycleTrace, Reason, SiteSnapshot
 from spc_allocator.bounds import Bound
 from spc_allocator.core import decide
 from spc_allocator.cycle import Cycle
@@ -42,12 +42,9 @@ class ReplayedAllocator:
         """Go on from a recorded state. Raises ValueError saying why it cannot be used."""
         self._state = restore(checkpoint, self._net, 0)
 
-    def decide(
-        self, snapshot: SiteSnapshot, limits: tuple[CollectorLimit, ...], fallbacks: tuple[Fallback, ...],
-        snapshot_age_ms: int, now_ms: int,
-    ) -> dict[str, tuple[float, Reason]]:  # fmt: skip
-        """Setpoint and reason of each connector."""
-        decided = decide(self._net, self._state, snapshot, Inputs(limits, fallbacks, snapshot_age_ms), now_ms)
+    def decide(self, snapshot: SiteSnapshot, trace: CycleTrace) -> dict[str, tuple[float, Reason]]:
+        """Setpoint and reason of each connector, with the inputs of a recorded cycle."""
+        decided = decide(self._net, self._state, snapshot, Inputs.traced(trace), trace.now_ms)
         self._state, self._cycle = decided.state, decided.cycle
         why = decided.why()
         return {name: (current_a, why[name]) for name, current_a in decided.told().items()}

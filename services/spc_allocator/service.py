@@ -8,7 +8,7 @@ from busbar.actor import Actor, Context
 from busbar.bus import BusError, NotConnectedError, Received
 from busbar.domain.limits import SETPOINT_LIFETIME_MS
 from busbar.events import Decision, ServiceState, Setpoint, Severity, SiteSnapshot
-from busbar.subjects import DECISION, FALLBACK, LIMIT, SETPOINT, SNAPSHOT
+from busbar.subjects import ADVICE, DECISION, FALLBACK, LIMIT, MODE, SETPOINT, SNAPSHOT, TARGET
 from spc_allocator.core import Decided, decide
 from spc_allocator.decisions import decisions
 from spc_allocator.explain import reasons
@@ -23,6 +23,7 @@ STATE: Final = "state"
 CHECKPOINT_S: Final = 60.0
 YOUNG_STATE_MS: Final = 15 * 60_000
 SILENCE_S: Final = 5.0
+_STANDING: Final = (LIMIT, TARGET, MODE, ADVICE, FALLBACK)
 
 
 class SpcAllocator(Actor):
@@ -61,6 +62,9 @@ class SpcAllocator(Actor):
         self._checkpoint_due_s = self._mono_at_start_s + CHECKPOINT_S
         self.bus.on_reconnect(self._reconnected)
         await self.bus.subscribe(LIMIT, self.standing.on_limit)
+        await self.bus.subscribe(TARGET, self.standing.on_target)
+        await self.bus.subscribe(MODE, self.standing.on_mode)
+        await self.bus.subscribe(ADVICE, self.standing.on_advice)
         await self.bus.subscribe(FALLBACK, self.standing.on_fallback)
         await self.bus.subscribe(SNAPSHOT, self._on_snapshot)
         await self.bus.subscribe(DECISION, self._on_decision)
@@ -126,11 +130,11 @@ class SpcAllocator(Actor):
         self._catch_up_due = True
 
     async def _catch_up(self) -> None:
-        """Read the standing limits and fallbacks; again where one arrived meanwhile: nobody knows which is newer."""
+        """Read what stands; again where one arrived meanwhile: nobody knows which is newer."""
         while True:
             arrivals = self.standing.arrivals
             try:
-                stored = [*await self.bus.last(LIMIT), *await self.bus.last(FALLBACK)]
+                stored = [one for subject in _STANDING for one in await self.bus.last(subject)]
             except BusError as error:
                 await self.alarm(self.service, "limits_unread", f"standing limits cannot be read: {error}")
                 return
@@ -159,9 +163,10 @@ class SpcAllocator(Actor):
     async def _decide(self, now_s: float) -> None:
         assert self._snapshot is not None  # noqa: S101 - _unusable has looked
         assert self.allocation is not None  # noqa: S101 - start has set it
+        standing, utc_ms = self.standing, self.clock.utc_ms()
         inputs = Inputs(
-            self.standing.limits(self.clock.utc_ms()), self.standing.fallbacks(now_s),
-            max(0, round(self._snapshot.age_ms(now_s))),
+            standing.limits(utc_ms), standing.fallbacks(now_s), max(0, round(self._snapshot.age_ms(now_s))),
+            standing.targets(utc_ms), standing.modes(utc_ms), standing.advice(utc_ms, now_s), utc_ms,
         )  # fmt: skip
         before, snapshot = self.allocation, self._snapshot.event
         decided = decide(self.net, before, snapshot, inputs, self.now_ms(), check=self._check)

@@ -33,8 +33,8 @@ def allocate(
 ) -> None:
     """Decide on each snapshot given, in order, and print one line of JSON each. Exit: 0 decided, 2 bad input.
 
-    A line of a recording brings time, limits and, where it has one, the state; without one the state of the line before
-    goes on, and the first starts fresh: then nothing rises, it keeps what the devices do.
+    A line of a recording brings time, limits, modes, advice and, where it has one, the state; without one the state of
+    the line before goes on, and the first starts fresh: then nothing rises, it keeps what the devices do.
     """
     from busbar.record.file import RecordError
 
@@ -93,8 +93,7 @@ def _decisions(path: Path, given: Site | None) -> Iterator[_Decision]:
                 core.restore(entry.state)
             except ValueError as error:
                 raise RecordError(f"{where}: state: {error}") from error
-        trace = entry.trace
-        core.decide(entry.snapshot, trace.limits, trace.fallbacks, trace.snapshot_age_ms, trace.now_ms)
+        core.decide(entry.snapshot, entry.trace)
         yield _Decision(entry, state, core.allocated())
 
 

@@ -126,8 +126,11 @@ def _show_at(shown: _At) -> None:
         table.add_row(row["connector"], *(_number(row[key]) for key in ("setpoint_a", "low_a", "high_a")), row["why"])
     console = Console()
     console.print(table)
-    for limit in trace.limits:
-        console.print(f"limit: {limit.model_dump_json(exclude_none=True)}", markup=False)
+    for word, events in (
+        ("limit", trace.limits), ("target", trace.targets), ("mode", trace.modes), ("advice", trace.advice),
+    ):  # fmt: skip
+        for event in events:
+            console.print(f"{word}: {event.model_dump_json(exclude_none=True)}", markup=False)
     for fallback in trace.fallbacks:
         console.print(f"fallback: {fallback.entity}: {fallback.cause}", markup=False)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pydantic import model_validator
 
 from busbar.events.base import Event, UtcMs
@@ -49,3 +51,9 @@ class CollectorTarget(Event):
     released: bool = False
     published_at_ms: UtcMs
     author: str = ""
+
+    @model_validator(mode="after")
+    def _finite(self) -> CollectorTarget:
+        if not all(math.isfinite(power_w) for power_w in (self.power_w, *(slot.power_w for slot in self.slots))):
+            raise ValueError("power_w of a target and of its slots must be a finite number")
+        return self

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from busbar.events.advice import Advice
 from busbar.events.base import Event, UtcMs
 from busbar.events.fallback import Fallback
-from busbar.events.limit import CollectorLimit
+from busbar.events.limit import CollectorLimit, CollectorTarget
+from busbar.events.mode import AssetMode
 from busbar.events.setpoint import Reason
 
 
@@ -34,6 +36,12 @@ class CycleTrace(Event):
     """Those that held."""
     fallbacks: tuple[Fallback, ...]
     """Those that were active."""
+    targets: tuple[CollectorTarget, ...] = ()
+    """Those that held; like the next two: none in recordings of before there were any."""
+    modes: tuple[AssetMode, ...] = ()
+    advice: tuple[Advice, ...] = ()
+    utc_ms: UtcMs | None = None
+    """Wall time, in which slots are stated; null in recordings of before there were any."""
     setpoints: tuple[TracedSetpoint, ...]
     """Every connector in the allocator's order."""
     digest: str

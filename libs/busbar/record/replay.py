@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from busbar.config.site import Site
-from busbar.events import CollectorLimit, Fallback, Reason, SiteSnapshot
+from busbar.events import CycleTrace, Reason, SiteSnapshot
 from busbar.record.file import Entry, RecordError
 from busbar.registry import core
 
@@ -18,10 +18,7 @@ class Core(Protocol):
     """What is used of `spc_allocator.replayed.ReplayedAllocator`."""
 
     def restore(self, checkpoint: bytes) -> None: ...
-    def decide(
-        self, snapshot: SiteSnapshot, limits: tuple[CollectorLimit, ...], fallbacks: tuple[Fallback, ...],
-        snapshot_age_ms: int, now_ms: int,
-    ) -> Told: ...  # fmt: skip
+    def decide(self, snapshot: SiteSnapshot, trace: CycleTrace) -> Told: ...
     def digest(self) -> str: ...
     def allocated(self) -> list[Any]: ...
 
@@ -99,7 +96,7 @@ def _decide(again: Core, entry: Entry) -> Iterator[Difference]:
             again.restore(entry.state)
         except ValueError as error:
             raise RecordError(f"cycle {trace.seq}: the state in it cannot be used: {error}") from error
-    told = again.decide(snapshot, trace.limits, trace.fallbacks, trace.snapshot_age_ms, trace.now_ms)
+    told = again.decide(snapshot, trace)
     recorded = {point.connector: (point.current_a, point.reason) for point in trace.setpoints}
     for name in [*recorded, *(name for name in told if name not in recorded)]:
         if told.get(name) != recorded.get(name):
