@@ -34,8 +34,8 @@ QUICK = ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "b4")
 class Rig:
     """The demo site's devices, a driver on them, and everything it says, in order."""
 
-    def __init__(self, loop: VirtualLoop) -> None:
-        self.site: Site = load_site(DEMO)
+    def __init__(self, loop: VirtualLoop, site: Site | None = None) -> None:
+        self.site: Site = site or load_site(DEMO)
         self.clock = VirtualClock(loop, UTC_START_MS)
         self.loop = loop
         self.plant: Plant = build_plant(self.site, 1)
@@ -77,20 +77,34 @@ class Rig:
         await self.task
 
     async def tell(self, connector: str, current_a: float, epoch: int | None = None, seq: int | None = None) -> None:
-        """One setpoint."""
+        """One setpoint in A."""
+        await self._tell(connector, epoch, seq, current_a=current_a)
+
+    async def tell_w(self, asset: str, power_w: float) -> None:
+        """One setpoint in W."""
+        await self._tell(asset, power_w=power_w)
+
+    async def _tell(self, asset: str, epoch: int | None = None, seq: int | None = None, **value: float) -> None:
         self.seq += 1
         setpoint = Setpoint(
-            asset=connector, driver=DRIVER, epoch=self.epoch if epoch is None else epoch,
+            asset=asset, driver=DRIVER, epoch=self.epoch if epoch is None else epoch,
             seq=self.seq if seq is None else seq, published_at_ms=self.clock.utc_ms(), lifetime_ms=5000,
-            current_a=current_a, reason=Reason(code=ReasonCode.RAMP), snapshot=1,
+            reason=Reason(code=ReasonCode.RAMP), snapshot=1, **value,
         )  # fmt: skip
-        await self.voice.publish(SETPOINT, setpoint, DRIVER, connector)
+        await self.voice.publish(SETPOINT, setpoint, DRIVER, asset)
 
     async def control(self, seconds: float, **current_a: float) -> None:
         """An allocator that lives for so long: the same setpoints each second."""
         for _ in range(int(seconds)):
             for connector, value in current_a.items():
                 await self.tell(connector, value)
+            await asyncio.sleep(1.0)
+
+    async def control_w(self, seconds: float, **power_w: float) -> None:
+        """The same for assets that are set in W."""
+        for _ in range(int(seconds)):
+            for asset, value in power_w.items():
+                await self.tell_w(asset, value)
             await asyncio.sleep(1.0)
 
     async def bound(self, max_current_a: float, *connectors: str, active: bool = True, lifetime_ms: int = 3000) -> None:
@@ -132,11 +146,11 @@ class Rig:
         return sorted(key for key, active in latest.items() if active)
 
 
-def play(story: Callable[[Rig], Coroutine[Any, Any, None]]) -> Rig:
-    """Run a story in virtual time; returns the rig with what was said."""
+def play(story: Callable[[Rig], Coroutine[Any, Any, None]], site: Site | None = None) -> Rig:
+    """Run a story on the demo site, or another one, in virtual time; returns the rig with what was said."""
 
     async def main(loop: VirtualLoop) -> Rig:
-        rig = Rig(loop)
+        rig = Rig(loop, site)
         await story(rig)
         if rig.task is not None and not rig.task.done():
             await rig.stop()

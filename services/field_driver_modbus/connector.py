@@ -6,6 +6,7 @@ Holds the three cores (`stages`, `writer`, `sessions`) side by side; no I/O, eve
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from busbar.config.site import Entity
@@ -31,12 +32,12 @@ class ConnectorUnit:
     def __init__(
         self, entity: Entity, driver: str, stages: ConnectorStages, booked_a: float | None, last: Session | None
     ) -> None:
+        """`booked_a`: what it was told before this process; `last`: its last known session."""
         self.entity = entity
         self.stages = stages
         self._driver = driver
         self._booked_a = booked_a
         self._writer: Writer | None = None
-        self._fallback_a = 0.0
         self._tracker = SessionTracker(entity.id, driver, last)
         self._problems: dict[str, Problem] = {}
         self._reported: tuple[str, Report] | None = None
@@ -46,8 +47,9 @@ class ConnectorUnit:
     def id(self) -> str:
         return self.entity.id
 
-    def fit(self, plan: DevicePlan, fallback_a: float, forced: bool) -> None:
-        """The plan of the device is known (for SunSpec: after discovery): set up what writes to it."""
+    def fit(self, plan: DevicePlan, exponents: Mapping[str, int], forced: bool) -> None:
+        """The plan of the device is known (for SunSpec: after discovery): set up what writes to it. `exponents`: its
+        scale factors, as they are read."""
         self._writer, self._problems = None, {}
         command = plan.commands.get(SET_CURRENT)
         if command is None or command.verify is None:
@@ -57,9 +59,10 @@ class ConnectorUnit:
         elif not (plan.writable or forced):
             self._problems["read_only"] = Problem(f"package {plan.package_id} is unproven: nothing is written to it")
         else:
-            self._writer = Writer(command, self._keeper(plan, fallback_a), plan.fast.max_age_for_control_ms / 1000.0)
+            max_age_s = plan.fast.max_age_for_control_ms / 1000.0
+            self._writer = Writer(command, self._keeper(plan), max_age_s, exponents=exponents)
 
-    def _keeper(self, plan: DevicePlan, fallback_a: float) -> WatchdogKeeper | None:
+    def _keeper(self, plan: DevicePlan) -> WatchdogKeeper | None:
         point = self.entity.charge_point
         if plan.watchdog is None or plan.watchdog.mechanism == "none" or point is None:
             self._problems["no_watchdog"] = Problem(
@@ -67,7 +70,7 @@ class ConnectorUnit:
                 Severity.WARNING,
             )
             return None
-        return WatchdogKeeper(plan.watchdog, fallback_a, point.watchdog_s)
+        return WatchdogKeeper(plan.watchdog, self.stages.plan_a, point.watchdog_s)
 
     def lost(self) -> None:
         """The connection to the device is gone."""
@@ -94,7 +97,7 @@ class ConnectorUnit:
             self._problems.pop("unknown_status", None)
         if self._writer is not None:
             self._writer.observe(points, quality, asked_s, now_s)
-            limit_a = self._writer.device_limit_a
+            limit_a = self._writer.device_limit
             if limit_a is not None and not self.stages.adopted:
                 self.stages.adopt(limit_a, self._booked_a)
         return self._tracker.step(_sample(points, quality, status, at_ms))
@@ -118,18 +121,18 @@ class ConnectorUnit:
         self._reported, self._reported_s, why = shown, now_s, target.why(now_s)
         return SetpointResult(
             asset=self.id, driver=self._driver, epoch=target.epoch, seq=max(target.seq, 0), outcome=report.outcome,
-            requested_a=report.requested_a, applied_a=report.applied_a, stage=str(target.stage),
+            requested_a=report.requested, applied_a=report.applied, stage=str(target.stage),
             detail=f"{report.detail}; {why}" if report.detail else why, measured_at_ms=at_ms,
         )  # fmt: skip
 
     def _report(self, target: Target) -> Report | None:
-        if self._writer is None or target.current_a is None:
+        if self._writer is None or target.value is None:
             return None
         return self._writer.report(target)
 
-    def booked_a(self, now_s: float) -> float | None:
-        """What this connector was last told to keep to: the bound for what a restarted driver adopts."""
-        return self.stages.target(now_s).current_a
+    def booked(self, now_s: float) -> float | None:
+        """What this connector was last told to keep to, in A: the bound for what a restarted driver adopts."""
+        return self.stages.target(now_s).value
 
     @property
     def session(self) -> Session | None:

@@ -24,7 +24,7 @@ from busbar.domain.kinds import AssetKind
 from busbar.domain.quality import Quality
 from busbar.events import Measurement, Session
 from busbar.nap import Nap
-from field_driver_modbus.connector import ConnectorUnit, wrong_device
+from field_driver_modbus.connector import wrong_device
 from field_driver_modbus.keeper import Problem
 from field_driver_modbus.plausible import Plausibility
 from field_driver_modbus.readings import GroupState, Readings, Reply
@@ -36,6 +36,7 @@ from field_driver_modbus.schedule import (
     backoff_s,
     phase_of,
 )
+from field_driver_modbus.unit import Unit
 from field_driver_modbus.writer import Order, Writer
 
 ILLEGAL_ADDRESS: Final = 2
@@ -52,8 +53,8 @@ class Host(Protocol):
 
     async def measured(self, measurement: Measurement) -> None: ...
 
-    async def told(self, unit: ConnectorUnit, sessions: Sequence[Session]) -> None:
-        """Sessions to publish, and whatever else has changed at this connector."""
+    async def told(self, unit: Unit, sessions: Sequence[Session]) -> None:
+        """Sessions to publish, and whatever else has changed at this entity."""
         ...
 
     async def problems(self, entity: str, problems: dict[str, Problem]) -> None:
@@ -68,10 +69,10 @@ class Host(Protocol):
 class Member:
     """One entity on a connection."""
 
-    def __init__(self, entity: Entity, driver: str, unit: ConnectorUnit | None, fallback_a: float) -> None:
+    def __init__(self, entity: Entity, driver: str, unit: Unit | None) -> None:
+        """`unit`: what is written to it; None: it is only read."""
         self.entity = entity
         self.unit = unit
-        self.fallback_a = fallback_a
         self.readings = Readings(entity, driver)
         self.failures = 0
         self.not_before_s = -math.inf
@@ -185,7 +186,7 @@ class DeviceLink:
                 instance=member.entity.instance,
                 kind=member.entity.kind,
                 reversed=member.entity.reversed,
-                period_ms=None if member.unit is not None else member.entity.poll_ms,
+                period_ms=None if member.entity.charge_point is not None else member.entity.poll_ms,
             )
             for member in self.members
         ]
@@ -193,7 +194,7 @@ class DeviceLink:
         for member, plan in zip(self.members, self._plans, strict=True):
             member.readings.fit(plan)
             if member.unit is not None:
-                member.unit.fit(plan, member.fallback_a, self._forced)
+                member.unit.fit(plan, member.readings.exponents, self._forced)
             for name, group in plan.groups.items():
                 if group.blocks:
                     self._polls.append((member, name))

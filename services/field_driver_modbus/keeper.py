@@ -39,11 +39,12 @@ def number(points: Points, quality: Qualities, name: str) -> float | None:
 
 
 class WatchdogKeeper:
-    """Fallback value and watchdog time of one connector of a device."""
+    """Fallback value and watchdog time of one entity of a device."""
 
-    def __init__(self, plan: WatchdogPlan, fallback_a: float, timeout_s: float) -> None:
+    def __init__(self, plan: WatchdogPlan, fallback: float, timeout_s: float) -> None:
+        """`fallback` in A for a connector, in W for any other asset; `timeout_s` 0: it is not to act."""
         self.plan = plan
-        self._setup: WatchdogSetup = plan.configure(fallback=fallback_a, timeout_s=timeout_s)
+        self._setup: WatchdogSetup = plan.configure(fallback=fallback, timeout_s=timeout_s)
         self._wanted_timeout_s = timeout_s
         self._seen_timeout_s: float | None = None
         self.problems: dict[str, Problem] = {}
@@ -69,7 +70,7 @@ class WatchdogKeeper:
             return None
         timeout_s = self.plan.timeout_s if self.plan.timeout_point is None else None
         candidates = [t for t in (timeout_s, self._seen_timeout_s, self._wanted_timeout_s) if t]
-        return self.plan.refresh_s(min(candidates))
+        return self.plan.refresh_s(min(candidates)) if candidates else None
 
     def observe(self, points: Points, quality: Qualities, asked_s: float, now_s: float) -> None:
         """Compare a poll that was requested at `asked_s`."""

@@ -1,4 +1,4 @@
-"""What a driver keeps over its own restart: the highest epoch, what each connector was last told, open sessions.
+"""What a driver keeps over its own restart: the highest epoch, what each entity was last told, open sessions.
 
 Reads are forgiving: a file that is torn or foreign counts as none, and is said. Writes that fail (disk full) are said
 too; control goes on without them (failure.md).
@@ -37,7 +37,7 @@ class DriverMemory:
         self._write(EPOCH, {"epoch": epoch})
 
     def booked(self) -> dict[str, float]:
-        """Amperes each connector was last told to keep to."""
+        """What each entity was last told to keep to: A for connectors, W for other assets."""
         value = self._read(BOOKED)
         if not isinstance(value, dict):
             return {}

@@ -11,10 +11,8 @@ from typing import Final
 
 from busbar.actor import Actor, Context
 from busbar.bus import NotConnectedError, Received
-from busbar.config.plan import fallback_plan
 from busbar.devices.catalog import load_package
 from busbar.devices.package import DevicePackage
-from busbar.domain.kinds import AssetKind
 from busbar.domain.limits import SETPOINT_LIFETIME_MS
 from busbar.events import (
     Event,
@@ -27,12 +25,12 @@ from busbar.events import (
     Severity,
 )
 from busbar.subjects import FALLBACK, HEARTBEAT, RESULT, SESSION, SETPOINT, TELEMETRY, Subject
-from field_driver_modbus.connector import ConnectorUnit
 from field_driver_modbus.device import DeviceLink, Member
 from field_driver_modbus.keeper import Problem
 from field_driver_modbus.memory import DriverMemory
-from field_driver_modbus.stages import ConnectorStages, Fence
+from field_driver_modbus.stages import Fence
 from field_driver_modbus.twice import QUIET_S, StartedTwiceError, Twins, boot_key
+from field_driver_modbus.unit import Unit, Units
 
 KEEP_PERIOD_S: Final = 10.0
 OLD_ALLOCATOR_S: Final = 5.0
@@ -58,7 +56,7 @@ class FieldDriverModbus(Actor):
         self._twins = Twins()
         self._links: list[DeviceLink] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._homes: dict[str, tuple[DeviceLink, Member, ConnectorUnit]] = {}
+        self._homes: dict[str, tuple[DeviceLink, Member, Unit]] = {}
         self._problems: dict[str, dict[str, Problem]] = {}
         self._problem_seen_s: dict[tuple[str, str], float] = {}
         self._writes_from_s = 0.0
@@ -84,19 +82,13 @@ class FieldDriverModbus(Actor):
         await self._licence()
 
     async def _build(self, now_s: float) -> None:
-        plan = fallback_plan(self.site)
-        booked, sessions = self._memory.booked(), await self._last_sessions()
+        units = Units(self.site, self._driver, self._memory.booked(), await self._last_sessions(), now_s)
         packages: dict[str, DevicePackage] = {}
         by_device: dict[str, list[Member]] = {}
         for entity in self.site.of_driver(self._driver):
             if entity.device is None:
                 continue
-            unit = None
-            fallback_a = plan.value_a.get(entity.id, 0.0)
-            if entity.kind is AssetKind.AC_CONNECTOR:
-                stages = ConnectorStages(entity.id, fallback_a, entity.max_current_a, now_s, plan.hold_s[entity.id])
-                unit = ConnectorUnit(entity, self._driver, stages, booked.get(entity.id), sessions.get(entity.id))
-            by_device.setdefault(entity.device, []).append(Member(entity, self._driver, unit, fallback_a))
+            by_device.setdefault(entity.device, []).append(Member(entity, self._driver, units.of(entity)))
         for device_id, members in by_device.items():
             device = self.site.devices[device_id]
             if device.package not in packages:
@@ -201,7 +193,7 @@ class FieldDriverModbus(Actor):
     def _keep(self, now_s: float) -> None:
         """Every 10 s at most: the disk of a controller is a card that wears."""
         self._kept_s = now_s
-        targets = {name: unit.booked_a(now_s) for name, (_, _, unit) in self._homes.items()}
+        targets = {name: unit.booked(now_s) for name, (_, _, unit) in self._homes.items()}
         self._memory.keep_booked({name: value for name, value in targets.items() if value is not None})
         self._memory.keep_sessions([s for _, _, unit in self._homes.values() if (s := unit.session) is not None])
 
@@ -226,7 +218,7 @@ class FieldDriverModbus(Actor):
         except NotConnectedError:
             return
 
-    async def told(self, unit: ConnectorUnit, sessions: Sequence[Session]) -> None:
+    async def told(self, unit: Unit, sessions: Sequence[Session]) -> None:
         for session in sessions:
             await self._send(SESSION, session, self._driver, unit.id)
         result = unit.result(self.clock.mono_s(), self.clock.utc_ms())

@@ -36,9 +36,10 @@ class Stage(StrEnum):
 
 
 class Target(NamedTuple):
-    """What the device is to do now. `current_a` None: leave it as it is, nothing is known yet."""
+    """What the device is to do now. `value`: A for a connector, W for any other asset; None: leave it as it is, nothing
+    is known yet."""
 
-    current_a: float | None
+    value: float | None
     stage: Stage
     epoch: int
     seq: int
@@ -94,7 +95,8 @@ class ConnectorStages:
         fallback_timeout_s: float = FALLBACK_TIMEOUT_S,
     ) -> None:  # fmt: skip
         self.connector = connector
-        self._plan_a = plan_a
+        self.plan_a = plan_a
+        """Value of the fallback plan."""
         self._max_current_a = max_current_a
         self._timeout_s = fallback_timeout_s
         self._sent_s = now_s
@@ -177,7 +179,7 @@ class ConnectorStages:
 
     def _base_a(self, stage: Stage) -> float | None:
         if stage is Stage.FALLBACK:
-            return self._plan_a
+            return self.plan_a
         if stage is Stage.FRESH:
             return self._setpoint_a
         if self._kept_a is None or self._setpoint_a is None:

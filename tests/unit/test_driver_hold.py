@@ -19,7 +19,7 @@ def test_a_connector_falls_back_after_its_own_hold_time(monkeypatch: pytest.Monk
         plan = whole(site)
         return replace(plan, hold_s={**plan.hold_s, "a1": 8.0})
 
-    monkeypatch.setattr("field_driver_modbus.service.fallback_plan", shorter)
+    monkeypatch.setattr("field_driver_modbus.unit.fallback_plan", shorter)
 
     async def story(rig: Rig) -> None:
         rig.plug("a1", "a2")

@@ -23,6 +23,7 @@ from field_driver_modbus.device import DeviceLink, Member
 from field_driver_modbus.keeper import Problem
 from field_driver_modbus.readings import Readings
 from field_driver_modbus.stages import ConnectorStages
+from field_driver_modbus.unit import Unit
 
 SITE = load_site(DEMO)
 
@@ -75,7 +76,7 @@ class Desk:
     async def measured(self, measurement: Measurement) -> None:
         self.measurements.append(measurement)
 
-    async def told(self, unit: ConnectorUnit, sessions: Sequence[Session]) -> None: ...
+    async def told(self, unit: Unit, sessions: Sequence[Session]) -> None: ...
 
     async def problems(self, entity: str, problems: dict[str, Problem]) -> None:
         self.open = dict(problems)
@@ -100,7 +101,7 @@ class Stand:
             entity: Entity = SITE.entities[name]
             stages = ConnectorStages(name, 6.0, 32.0, loop.time())
             self.units[name] = ConnectorUnit(entity, "modbus-1", stages, None, None)
-            members.append(Member(entity, "modbus-1", self.units[name], 6.0))
+            members.append(Member(entity, "modbus-1", self.units[name]))
         device = SITE.devices["charx"].model_copy(update={"unit_id": 1})
         self.link = DeviceLink(device, described, self.wire, members, self.desk)
         self.task = loop.create_task(self.link.run())

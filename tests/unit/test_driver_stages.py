@@ -33,7 +33,7 @@ def stages(plan_a: float = 6.0, max_current_a: float = 32.0) -> ConnectorStages:
 
 
 def shown(target: Target) -> tuple[str, float | None]:
-    return str(target.stage), target.current_a
+    return str(target.stage), target.value
 
 
 def test_a_setpoint_is_obeyed_for_5_s_held_until_30_s_and_then_the_plan_counts() -> None:
@@ -111,16 +111,16 @@ def test_a_release_that_was_overtaken_by_a_newer_bound_releases_nothing() -> Non
     connector.setpoint(setpoint(16.0), 5.0, START_S)
     connector.fallback(bound(6.0, published_at_ms=2000), 3.0, START_S)
     connector.fallback(bound(6.0, active=False, published_at_ms=1000), 3.0, START_S)
-    assert connector.target(START_S).current_a == 6.0
+    assert connector.target(START_S).value == 6.0
     connector.fallback(bound(6.0, active=False, published_at_ms=3000), 3.0, START_S)
-    assert connector.target(START_S).current_a == 16.0
+    assert connector.target(START_S).value == 16.0
 
 
 def test_a_fallback_that_is_no_number_is_the_safest_one() -> None:
     connector = stages()
     connector.setpoint(setpoint(16.0), 5.0, START_S)
     connector.fallback(bound(math.nan), 3.0, START_S)
-    assert connector.target(START_S).current_a == 0.0
+    assert connector.target(START_S).value == 0.0
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -1.0])
@@ -135,7 +135,7 @@ def test_a_setpoint_without_a_usable_current_neither_counts_nor_renews_life(valu
 def test_targets_are_0_or_at_least_6_a_and_at_most_the_connectors_maximum(told_a: float, done_a: float) -> None:
     connector = stages(max_current_a=32.0)
     connector.setpoint(setpoint(told_a), 5.0, START_S)
-    assert connector.target(START_S).current_a == done_a
+    assert connector.target(START_S).value == done_a
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_restarted_driver_keeps_what_the_device_does_if_not_above_the_last_boo
     device_a: float, booked_a: float | None, kept_a: float
 ) -> None:
     connector = stages()
-    assert connector.target(START_S).current_a is None
+    assert connector.target(START_S).value is None
     connector.adopt(device_a, booked_a)
     assert shown(connector.target(START_S + 1)) == ("hold", kept_a)
     assert shown(connector.target(START_S + 30)) == ("fallback", 6.0)
@@ -156,7 +156,7 @@ def test_what_was_adopted_late_does_not_replace_a_setpoint() -> None:
     connector = stages()
     connector.setpoint(setpoint(10.0), 5.0, START_S)
     connector.adopt(32.0, None)
-    assert connector.target(START_S + 6).current_a == 10.0
+    assert connector.target(START_S + 6).value == 10.0
 
 
 def test_the_fence_obeys_nothing_older_than_the_highest_epoch_ever_seen() -> None:
@@ -237,7 +237,7 @@ class BadNetwork(RuleBasedStateMachine):
     def the_device_is_read(self, device_a: float) -> None:
         if not self.connector.adopted:
             self.connector.adopt(device_a, 16.0)
-            assert self.connector.target(self.now_s).current_a in (None, *(a for a in (0.0, 6.0, 10.0, 16.0)))
+            assert self.connector.target(self.now_s).value in (None, *(a for a in (0.0, 6.0, 10.0, 16.0)))
 
     @rule(step_s=st.sampled_from([0.1, 0.5, 1.0, 4.0, 10.0, 31.0]))
     def time_passes(self, step_s: float) -> None:
@@ -247,7 +247,7 @@ class BadNetwork(RuleBasedStateMachine):
     def what_must_never_happen(self) -> None:
         before, target = self.last, self.connector.target(self.now_s)
         self.last = target
-        value_a = target.current_a
+        value_a = target.value
         assert (target.epoch, target.seq) >= (before.epoch, before.seq)
         if value_a is None:
             assert target.stage is Stage.HOLD
@@ -256,8 +256,8 @@ class BadNetwork(RuleBasedStateMachine):
         assert value_a == 0.0 or 6.0 <= value_a <= 32.0
         if target.stage is not Stage.FALLBACK:
             assert value_a <= self.newest[2], "more than the newest setpoint allows"
-        if target.stage is Stage.HOLD and before.current_a is not None:
-            assert value_a <= before.current_a, "raised in hold"
+        if target.stage is Stage.HOLD and before.value is not None:
+            assert value_a <= before.value, "raised in hold"
         if target.stage is Stage.FALLBACK:
             assert value_a <= 6.0, "more than the plan"
         for _, active, max_a, ends_s in self.newest_bound.values():

@@ -43,7 +43,7 @@ def test_after_a_connect_fallback_timeout_and_setpoint_are_written_in_this_order
     assert bench.outcome == "Unverified"
     bench.run(1)
     assert bench.outcome == "Applied"
-    assert bench.writer.report(bench.target).applied_a == 16.0
+    assert bench.writer.report(bench.target).applied == 16.0
 
 
 def test_a_device_that_already_shows_all_of_it_gets_no_write_but_the_refresh() -> None:
@@ -122,7 +122,7 @@ def test_in_fallback_a_living_fallback_event_is_kept_alive_below_the_devices_own
     bench.target = Target(0.0, Stage.FALLBACK, 1, 1, bound_by="grid-meter")
     bench.run(60)
     assert set(bench.took()) == {(SETPOINT, 0)}
-    assert bench.writer.report(bench.target).applied_a == 0.0
+    assert bench.writer.report(bench.target).applied == 0.0
     bench.run(60)
     assert len(bench.took()) == 6
 
@@ -153,7 +153,7 @@ def test_a_smaller_cable_is_clamped_and_no_reason_to_write_again() -> None:
     bench.run(120)
     assert bench.took() == [(SETPOINT, 20)]
     assert bench.outcome == "Clamped"
-    assert bench.writer.report(bench.target).applied_a == 13.0
+    assert bench.writer.report(bench.target).applied == 13.0
     assert bench.writer.problems == {}
 
 
@@ -286,7 +286,7 @@ def test_a_pause_that_the_device_forbids_is_its_minimum_and_reported_as_clamped(
     bench.run(2)
     assert bench.took() == [(SETPOINT, 6)]
     report = bench.writer.report(bench.target)
-    assert (str(report.outcome), report.requested_a, report.applied_a) == ("Clamped", 0.0, 6.0)
+    assert (str(report.outcome), report.requested, report.applied) == ("Clamped", 0.0, 6.0)
 
 
 STEPS = st.lists(

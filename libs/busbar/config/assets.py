@@ -246,3 +246,14 @@ Hanging = Load | Flexible
 def rated_power_w(asset: Flexible) -> float:
     """Largest active power as a magnitude, in either direction."""
     return max(asset.max_charge_w, asset.max_discharge_w) if isinstance(asset, Battery) else asset.rated_power_w
+
+
+def power_range_w(asset: Flexible) -> tuple[float, float]:
+    """Lowest and highest active power, consumption positive: a generator's -rated to 0, a consumer's 0 to rated."""
+    match asset:
+        case Battery():
+            return -asset.max_discharge_w, asset.max_charge_w
+        case Pv() | Wind() | Chp():
+            return -asset.rated_power_w, 0.0
+        case _:
+            return 0.0, asset.rated_power_w

@@ -1,15 +1,20 @@
-"""The fallback plan (failure.md, The fallback plan; FB-3): what each charger does when nobody tells it anything.
+"""The fallback plan (failure.md, The fallback plan; FB-3): what each asset does when nobody tells it anything.
 
 Rule: every connector gets its fallback value, 0 A or its minimum (6 A), in site order, each minimum granted where it
 still fits. It fits when on every protected fuse of its path, on every phase, all of this together is within the rating:
 
 - the worst case of what is not controlled below: `max_current_a` of loads and `unmetered_load_a` of collectors;
-- generation counted 0 A;
+- generation and discharge counted 0 A;
+- a battery that stops by itself at 0 A, another one charging with all its power; heat at its rating;
 - every connector below at its value, free ones included; one that is *booked at maximum when lost* at its maximum, one
   that cannot do 0 A or cannot fall back to it at its minimum, one whose fallback is fixed or set by hand at that value.
 
 Reserves are not kept free: in the worst case of everything at once nothing is left to come. A limit in W or VA of a
 collector is kept in the same way, at 230 V. Infeasible with every free choice at 0 A: refused, naming the fuse.
+
+In W (`power_w`): batteries stop; generators are free as long as, with nothing drawing, all of them together keep every
+`export_limit_w`, power limit and the export side of every fuse above them; else each is held at the same share of its
+rating that does (its *standing limit*).
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from dataclasses import dataclass
 from busbar.config.packages import PackageFacts
 from busbar.config.protection import protection
 from busbar.config.site import Entity, Site
+from busbar.config.standing import silent_current_a, standing_power_w
 from busbar.domain.kinds import AssetKind
 from busbar.domain.topology import to_own_frame
 from busbar.units import MIN_CURRENT_A, NOMINAL_VOLTAGE_V, Phase, PhaseVector
@@ -68,6 +74,8 @@ class FallbackPlan:
     fuses: tuple[FuseLoad, ...]
     hold_s: Mapping[str, float]
     """How long its driver may hold a setpoint that is no longer repeated (see `protection`)."""
+    power_w: Mapping[str, float]
+    """Of batteries and generators: consumption positive, so -rated is free."""
 
     @property
     def feasible(self) -> bool:
@@ -80,6 +88,7 @@ class FallbackPlan:
             (c, f"{value:g} A", f"{self.booked_a[c]:g} A", f"{self.hold_s[c]:.3g} s")
             for c, value in self.value_a.items()
         ]
+        rows += [(asset, f"{value:g} W", "", f"{self.hold_s[asset]:.3g} s") for asset, value in self.power_w.items()]
         fuses = [("fuse", "worst phase", "rating", "not controlled")]
         for fuse in self.fuses:
             phase = fuse.worst_phase
@@ -95,7 +104,7 @@ def fallback_plan(site: Site, packages: Mapping[str, PackageFacts] | None = None
     the site was compiled with.
     """
     facts = site.packages if packages is None else packages
-    grid = _Grid.of(site)
+    grid = _Grid.of(site, facts)
     given = {connector.id: _given_a(connector, site, facts) for connector in site.connectors}
     value = {name: pair[0] if pair else 0.0 for name, pair in given.items()}
     booked = {name: pair[1] if pair else 0.0 for name, pair in given.items()}
@@ -105,7 +114,7 @@ def fallback_plan(site: Site, packages: Mapping[str, PackageFacts] | None = None
         if given[connector.id] is None and grid.has_room(connector, MIN_CURRENT_A):
             grid.add(connector, MIN_CURRENT_A)
             value[connector.id] = booked[connector.id] = MIN_CURRENT_A
-    return FallbackPlan(value, booked, grid.loads(), protection(site, facts).hold_s)
+    return FallbackPlan(value, booked, grid.loads(), protection(site, facts).hold_s, standing_power_w(site))
 
 
 def _given_a(connector: Entity, site: Site, facts: Mapping[str, PackageFacts]) -> tuple[float, float] | None:
@@ -137,15 +146,15 @@ class _Grid:
         self._limit = [_power_limit_a(c.file.power_limit_w, c.file.power_limit_va) for c in site.collectors]
 
     @classmethod
-    def of(cls, site: Site) -> _Grid:
+    def of(cls, site: Site, facts: Mapping[str, PackageFacts]) -> _Grid:
         grid = cls(site)
         for collector in site.collectors:
             virtual = collector.file.virtual
             unmetered = max(collector.file.unmetered_load_a, virtual.unmetered_load_a if virtual else 0.0)
             grid._book(collector.path, collector.root_phases, unmetered)
-        for load in site.entities.values():
-            if load.kind is AssetKind.LOAD and load.collector:
-                grid.add(load, load.max_current_a)
+        for entity in site.entities.values():
+            if entity.kind is not AssetKind.METER and entity.charge_point is None:
+                grid.add(entity, silent_current_a(entity, site, facts))
         grid._uncontrolled = [tuple(total) for total in grid._total]
         return grid
 

@@ -5,11 +5,12 @@ in that moment, a fuse that was filled up carries per phase at most the least of
 
 - rating - fixed reserve + all generation below (that much may have been handed on),
 - 1.25 x rating (no more generation is credited than leaves that, algorithms.md),
-- everything below at its maximum (loads, unmetered loads, connectors).
+- everything below at its maximum (loads, unmetered loads, connectors, batteries that charge).
 
-Above the rating, the time until devices have gone down (hold, then the slowest device's reaction) may be at most half
-of what the fuse's curve allows: fuses are warm, curves have tolerances. Each connector's hold is the shortest of its
-path. Below 5 s nothing can be gained, a setpoint lives that long: then the fuse is refused.
+A battery that discharges is generation: it may be lost in an instant as well. Above the rating, the time until devices
+have gone down (hold, then the slowest device's reaction) may be at most half of what the fuse's curve allows: fuses are
+warm, curves have tolerances. The hold of each asset is the shortest of its path.
+Below 5 s nothing can be gained, a setpoint lives that long: then the fuse is refused.
 
 **Fixed reserve.** All that is not controlled below may rise from nothing to its worst case while a fuse is full up to
 its fixed reserve. Until control has acted (one poll of the meter, a cycle, the slowest reaction below) the fuse
@@ -22,6 +23,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from busbar.config.assets import Battery, power_range_w
 from busbar.config.packages import PackageFacts
 from busbar.config.site import Collector, Entity, Site
 from busbar.domain.fuse import clearing_time_s, largest_ratio
@@ -38,11 +40,12 @@ _SHORTEST_HOLD_S: Final = SETPOINT_LIFETIME_MS / 1000
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """One protected collector with connectors below, in root phases, worst case per phase in A."""
+    """One protected collector with something controlled below, in root phases, worst case per phase in A."""
 
     collector: Collector
     rated_a: tuple[float, ...]
-    connectors_a: tuple[float, ...]
+    controlled_a: tuple[float, ...]
+    """Connectors, and batteries that charge."""
     uncontrolled_a: tuple[float, ...]
     generation_a: tuple[float, ...]
     reaction_s: float
@@ -55,7 +58,7 @@ class Exposure:
             min(
                 rated - reserve + self.generation_a[phase],
                 CREDIT_RATIO * rated,
-                self.connectors_a[phase] + self.uncontrolled_a[phase],
+                self.controlled_a[phase] + self.uncontrolled_a[phase],
             )
             / rated
             for phase, rated in enumerate(self.rated_a)
@@ -79,7 +82,7 @@ class Exposure:
 
 @dataclass(frozen=True)
 class Protection:
-    """Hold per connector (s), and the exposure of each protected collector with connectors below."""
+    """Hold per asset (s), and the exposure of each protected collector with something controlled below."""
 
     hold_s: Mapping[str, float]
     exposures: tuple[Exposure, ...]
@@ -91,8 +94,8 @@ def protection(site: Site, packages: Mapping[str, PackageFacts]) -> Protection:
     most = site.options.fallback_timeout_s
     return Protection(
         {
-            connector.id: max(_SHORTEST_HOLD_S, min(most, *(hold.get(i, most) for i in _path(site, connector))))
-            for connector in site.connectors
+            asset.id: max(_SHORTEST_HOLD_S, min(most, *(hold.get(i, most) for i in _path(site, asset))))
+            for asset in (*site.connectors, *site.flexible)
         },
         exposures,
     )
@@ -111,15 +114,15 @@ def detection_s(site: Site, collector: Collector) -> float:
 
 
 def _exposures(site: Site, packages: Mapping[str, PackageFacts]) -> Iterator[Exposure]:
-    sums = [{kind: [0.0, 0.0, 0.0] for kind in ("connectors", "uncontrolled", "generation")} for _ in site.collectors]
+    sums = [{kind: [0.0, 0.0, 0.0] for kind in ("controlled", "uncontrolled", "generation")} for _ in site.collectors]
     reaction = [0.0 for _ in site.collectors]
     for entity in site.entities.values():
-        kind, current_a = _worst_a(entity)
-        for index in _path(site, entity) if kind else ():
-            for phase in entity.root_phases:
-                sums[index][kind][phase] += current_a
-            if kind == "connectors":
-                reaction[index] = max(reaction[index], _reaction_s(site, entity, packages))
+        for kind, current_a in _worst_a(entity):
+            for index in _path(site, entity):
+                for phase in entity.root_phases:
+                    sums[index][kind][phase] += current_a
+                if kind == "controlled":
+                    reaction[index] = max(reaction[index], _reaction_s(site, entity, packages))
     for collector in site.collectors:
         virtual = collector.file.virtual
         unmetered = virtual.unmetered_load_a if virtual else collector.file.unmetered_load_a
@@ -128,23 +131,25 @@ def _exposures(site: Site, packages: Mapping[str, PackageFacts]) -> Iterator[Exp
                 sums[index]["uncontrolled"][phase] += unmetered
     for collector in site.collectors:
         below = sums[collector.index]
-        if collector.file.monitored_only or not any(below["connectors"]):
+        if collector.file.monitored_only or not any(below["controlled"]):
             continue
         yield Exposure(
-            collector, collector.root_rated_a, tuple(below["connectors"]), tuple(below["uncontrolled"]),
+            collector, collector.root_rated_a, tuple(below["controlled"]), tuple(below["uncontrolled"]),
             tuple(below["generation"]), reaction[collector.index],
         )  # fmt: skip
 
 
-def _worst_a(entity: Entity) -> tuple[str, float]:
+def _worst_a(entity: Entity) -> Iterator[tuple[str, float]]:
     """What an entity may draw or feed per phase, and which sum it belongs to."""
-    if entity.kind is AssetKind.AC_CONNECTOR:
-        return "connectors", entity.max_current_a
-    if entity.kind is AssetKind.LOAD:
-        return "uncontrolled", entity.max_current_a
-    if entity.kind is AssetKind.PV:
-        return "generation", entity.rated_power_w / NOMINAL_VOLTAGE_V / len(entity.phases)
-    return "", 0.0
+    if entity.charge_point is not None:
+        yield "controlled", entity.max_current_a
+    elif entity.kind is AssetKind.LOAD:
+        yield "uncontrolled", entity.max_current_a
+    elif entity.flexible is not None:
+        lowest_w, highest_w = power_range_w(entity.flexible)
+        per_phase = NOMINAL_VOLTAGE_V * len(entity.phases)
+        yield "generation", -lowest_w / per_phase
+        yield "controlled" if isinstance(entity.flexible, Battery) else "uncontrolled", highest_w / per_phase
 
 
 def _reaction_s(site: Site, entity: Entity, packages: Mapping[str, PackageFacts]) -> float:

@@ -63,6 +63,8 @@ class SunSpecInverter(SimDevice):
         self._controls = _Controls()
         self._accepted = _Controls()
         self._set_s = 0.0
+        self.limits_written = 0
+        """How often somebody set a limit: a wrong driver writes without need."""
         self._limit = Delayed(1.0, reaction_s)
         self._w_sf = 0
         while port.rated_power_w * 1.2 > 32_000 * 10**self._w_sf:
@@ -151,6 +153,8 @@ class SunSpecInverter(SimDevice):
                     controls.enabled = value
         if offset in (5, 7, 9):
             self._set_s = self.now_s
+        if offset == 5:
+            self.limits_written += 1
 
     @property
     def state(self) -> int:
