@@ -22,8 +22,9 @@ from busbar.sim.devices.charx import CharxController
 from busbar.sim.devices.eem import EemEm3xx
 from busbar.sim.devices.sdm630 import Sdm630
 from busbar.sim.devices.sunspec import SunSpecInverter
+from busbar.sim.devices.sunspec_battery import SunSpecBattery
 from busbar.sim.memory_transport import MemoryNetwork
-from busbar.sim.plant import EvsePort, MeterPort, PvPort
+from busbar.sim.plant import BatteryPort, EvsePort, MeterPort, PvPort
 from sim_registers import run_until
 
 CHARGING = {
@@ -51,7 +52,14 @@ def meter() -> MeterPort:
 def inverter() -> SunSpecInverter:
     port = PvPort("pv", rated_power_w=20_000.0, current_a=[21.5, 21.5, 21.5], power_w=[-4990.0, -4991.0, -4992.0],
                   reactive_var=[10.0, 10.0, 10.0], energy_export_wh=1_000_000.0)  # fmt: skip
+    port.available_w = 17_000.0
     return SunSpecInverter("pv", port)
+
+
+def battery() -> SunSpecBattery:
+    port = BatteryPort("bat", 50_000.0, 30_000.0, 25_000.0, stored_wh=20_000.0, current_a=[17.4, 17.5, 17.6],
+                       power_w=[4020.0, 4021.0, 4019.0], energy_import_wh=8_000_000.0)  # fmt: skip
+    return SunSpecBattery("bat", port)
 
 
 DEVICES: list[tuple[str, Callable[[], SimDevice], int, AssetKind, dict[str, Any]]] = [
@@ -67,7 +75,10 @@ DEVICES: list[tuple[str, Callable[[], SimDevice], int, AssetKind, dict[str, Any]
       "energy_import_wh": 123456, "energy_export_wh": 654}),
     ("sunspec-pv-inverter", inverter, 1, AssetKind.PV,
      {"current_l2_a": 21.5, "power_w": -14973, "energy_export_wh": 1_000_000, "rated_power_w": 20_000,
-      "power_limit_percent": 100}),
+      "power_limit_percent": 100, "available_power_w": 17_000, "setpoint_power_w": -20_000}),
+    ("sunspec-der-battery", battery, 1, AssetKind.BATTERY,
+     {"current_l2_a": 17.5, "power_w": 12_060, "power_l3_w": 4020, "energy_import_wh": 8_000_000, "soc_percent": 40,
+      "capacity_wh": 50_000, "max_charge_power_w": 30_000, "max_discharge_power_w": 25_000, "power_set_enabled": 0}),
 ]  # fmt: skip
 
 
@@ -129,3 +140,37 @@ async def test_a_setpoint_is_obeyed_and_seen_in_another_register(
     assert command.verify is not None
     assert command.verify.judge(prepared.sent, line.points[command.verify.point]) is Outcome.APPLIED
     assert line.points["fallback_current_a"] == 6
+
+
+@pytest.mark.parametrize(
+    ("package", "make", "kind", "told_w", "sent_w"),
+    [
+        ("sunspec-pv-inverter", inverter, AssetKind.PV,      -7_501.0,  -7_500.0),
+        ("sunspec-pv-inverter", inverter, AssetKind.PV,      0.0,       0.0),
+        ("sunspec-der-battery", battery,  AssetKind.BATTERY, -9_000.5,  -9_000.0),
+        ("sunspec-der-battery", battery,  AssetKind.BATTERY, 12_345.0,  12_345.0),
+    ],
+)  # fmt: skip
+async def test_a_power_is_obeyed_and_read_back_in_our_sign(
+    *, package: str, make: Callable[[], SimDevice], kind: AssetKind, told_w: float, sent_w: float
+) -> None:
+    line = Line(package, make(), 1, kind)
+    run_until(line.device, 1.0)
+    plan = await line.plan()
+    await line.poll(plan)
+    assert plan.watchdog is not None
+    command = plan.command("set_power")
+    whole = line.points.get(command.whole or "")
+    prepared = command.prepare(told_w, exponents=line.memory.exponents, whole=whole)
+    for w in (*plan.watchdog.configure(fallback=0.0, timeout_s=30.0).writes, *prepared.writes):
+        await line.transport.write(w.table, w.unit, w.address, w.words, w.fc)
+    run_until(line.device, 6.0)
+    await line.poll(plan)
+    assert command.verify is not None
+    assert prepared.sent == pytest.approx(sent_w)
+    assert command.verify.judge(prepared.sent, line.points[command.verify.point]) is Outcome.APPLIED
+    device = line.device
+    if isinstance(device, SunSpecBattery):
+        assert device.port.setpoint_w == prepared.sent
+    elif isinstance(device, SunSpecInverter):
+        assert device.port.limit_fraction == pytest.approx(-prepared.sent / 20_000.0)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from busbar.config.load import load_site
 from busbar.events import Outcome
 from busbar.sim.devices import SunSpecInverter
 from busbar.sim.faults import Faults
@@ -102,3 +104,116 @@ def test_an_inverter_that_only_repeats_its_limit_is_found_by_its_power() -> None
     rig = play(story)
     assert ("pv", "disobeys") in rig.alarms()
     assert rig.result("pv").outcome is Outcome.UNVERIFIED
+
+
+DEPOT = load_site(Path(__file__).parents[2] / "examples" / "depot.yaml")
+
+
+def told_w(rig: Rig) -> float:
+    """What the battery's electronics want: the truth."""
+    return rig.plant.batteries["battery"].setpoint_w
+
+
+@pytest.mark.parametrize("power_w", [12_000.0, -12_000.0, 0.0])
+def test_spc_13_a_battery_charges_discharges_and_rests_as_told(power_w: float) -> None:
+    async def story(rig: Rig) -> None:
+        rig.start()
+        await rig.control_w(12, battery=power_w)
+        assert told_w(rig) == power_w
+        measured = rig.measurement("battery")
+        assert (measured.number("setpoint_power_w"), measured.number("watchdog_timeout_s")) == (power_w, 60.0)
+
+    rig = play(story, DEPOT)
+    result = rig.result("battery")
+    assert (result.outcome, result.requested_w, result.applied_w) == (Outcome.APPLIED, power_w, power_w)
+    assert rig.alarms() == []
+
+
+def test_fb_3_a_driver_that_dies_leaves_a_battery_that_stops_by_itself() -> None:
+    async def story(rig: Rig) -> None:
+        rig.start()
+        await rig.control_w(12, battery=25_000.0)
+        assert told_w(rig) == 25_000.0
+        await rig.stop()
+        await asyncio.sleep(62.0)
+        assert told_w(rig) == 0.0
+
+    play(story, DEPOT)
+
+
+def test_fb_3_without_setpoints_a_battery_is_held_and_then_stopped() -> None:
+    async def story(rig: Rig) -> None:
+        rig.start()
+        await rig.control_w(12, battery=-8_000.0)
+        await asyncio.sleep(20.0)
+        assert told_w(rig) == -8_000.0
+        await asyncio.sleep(15.0)
+        assert told_w(rig) == 0.0
+
+    rig = play(story, DEPOT)
+    assert (rig.result("battery").stage, rig.result("battery").outcome) == ("fallback", Outcome.APPLIED)
+
+
+def test_fc_8_the_reversion_timer_is_fed_by_the_control_side_only() -> None:
+    async def story(rig: Rig) -> None:
+        rig.start()
+        await rig.control_w(12, battery=6_000.0)
+        for _ in range(150):
+            await rig.control_w(1, battery=6_000.0)
+            assert told_w(rig) == 6_000.0
+        await asyncio.sleep(29.0)
+        assert told_w(rig) == 6_000.0
+
+    play(story, DEPOT)
+
+
+def test_a_battery_that_restarts_gets_fallback_time_and_setpoint_again() -> None:
+    async def story(rig: Rig) -> None:
+        rig.start()
+        await rig.control_w(12, battery=9_000.0)
+        rig.devices["battery-system"].restart(5.0)
+        await rig.control_w(40, battery=9_000.0)
+        assert told_w(rig) == 9_000.0
+        assert rig.measurement("battery").number("watchdog_timeout_s") == 60.0
+
+    assert play(story, DEPOT).result("battery").outcome is Outcome.APPLIED
+
+
+def test_more_than_the_site_file_allows_is_never_asked_of_a_battery() -> None:
+    async def story(rig: Rig) -> None:
+        rig.start()
+        await rig.control_w(12, battery=-90_000.0)
+        assert told_w(rig) == -30_000.0
+
+    play(story, DEPOT)
+
+
+def test_a_new_driver_keeps_what_the_battery_does_until_somebody_decides() -> None:
+    async def story(rig: Rig) -> None:
+        rig.start()
+        await rig.control_w(12, battery=7_000.0)
+        await rig.stop()
+        rig.start()
+        await asyncio.sleep(15.0)
+        assert told_w(rig) == 7_000.0
+        await rig.control_w(5, battery=3_000.0)
+        assert told_w(rig) == 3_000.0
+
+    play(story, DEPOT)
+
+
+def test_spc_12_a_standing_injection_limit_is_what_the_roof_falls_back_to_and_it_never_frees_itself() -> None:
+    """20 kW may be injected, the roof has 30 kW."""
+
+    async def story(rig: Rig) -> None:
+        rig.start()
+        await rig.control_w(12, pv=-9_000.0)
+        assert limit_of(rig) == pytest.approx(0.3)
+        assert rig.measurement("pv").number("watchdog_timeout_s") == 0.0
+        await asyncio.sleep(40.0)
+        assert limit_of(rig) == pytest.approx(20 / 30, abs=1e-4)
+        await rig.stop()
+        await asyncio.sleep(120.0)
+        assert limit_of(rig) == pytest.approx(20 / 30, abs=1e-4)
+
+    play(story, DEPOT)

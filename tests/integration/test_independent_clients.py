@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from busbar.sim.devices import AlfenStation, CharxController, Sdm630, SimDevice, SunSpecInverter
-from busbar.sim.plant import EvsePort, MeterPort, PvPort
+from busbar.sim.devices import AlfenStation, CharxController, Sdm630, SimDevice, SunSpecBattery, SunSpecInverter
+from busbar.sim.plant import BatteryPort, EvsePort, MeterPort, PvPort
 from busbar.sim.server import serve
 from peers.run import run_client
 
@@ -282,3 +282,71 @@ async def test_pysunspec2_limits_the_inverter_until_it_reverts(ask: Ask) -> None
     run(device, 60)
     assert device.port.limit_fraction == 1.0
     assert (await ask("sunspec", device, "read"))["123"]["WMaxLim_Ena"] == 0
+
+
+def battery() -> SunSpecBattery:
+    port = BatteryPort(
+        "bat",
+        capacity_wh=80_000.0,
+        max_charge_w=30_000.0,
+        max_discharge_w=40_000.0,
+        stored_wh=44_400.0,
+        voltage_v=[231.5, 230.2, 229.9],
+        current_a=[17.4, 17.5, 17.6],
+        power_w=[4020.0, 4021.0, 4019.0],
+        energy_import_wh=8_765_432.0,
+        energy_export_wh=7_654_321.0,
+        frequency_hz=49.98,
+    )
+    device = SunSpecBattery("battery", port)
+    device.step(0.0)
+    return device
+
+
+async def test_pysunspec2_scans_the_battery(ask: Ask) -> None:
+    models = await ask("sunspec", battery(), "read")
+    assert list(models) == ["1", "701", "702", "704", "713"]
+    measured = models["701"]
+    exact = {
+        "W": -12_060,
+        "Hz": 49.98,
+        "TotWhInj": 7_654_321,
+        "TotWhAbs": 8_765_432,
+        "InvSt": 3,
+        "ACType": 2,
+        "PF": None,
+    }
+    assert {key: measured[key] for key in exact} == exact
+    close = {"WL1": -4020, "WL3": -4020, "AL1": 17.4, "AL3": 17.6, "VL1": 231.5, "VL2": 230.2, "A": 52.5}
+    assert {key: measured[key] for key in close} == pytest.approx(close)
+    assert {key: models["713"][key] for key in ("WHRtg", "SoC", "SoH", "Sta")} == {
+        "WHRtg": 80_000,
+        "SoC": 55.5,
+        "SoH": 100,
+        "Sta": 0,
+    }
+    assert (models["702"]["WChaRteMax"], models["702"]["WDisChaRteMax"], models["702"]["VAMax"]) == (
+        30_000,
+        40_000,
+        None,
+    )
+    controls = models["704"]
+    assert (controls["WSetEna"], controls["WSetMod"], controls["WSet"], controls["WMaxLimPct"]) == (0, 1, 0, None)
+
+
+async def test_pysunspec2_lets_the_battery_discharge_until_it_reverts(ask: Ask) -> None:
+    device = battery()
+    controls = (await ask("sunspec", device, "discharge"))["704"]
+    assert (controls["WSet"], controls["WSetEna"], controls["WSetRvrtTms"], controls["WSetEnaRvrt"]) == (
+        12_500,
+        1,
+        60,
+        1,
+    )
+    run(device, 3)
+    assert device.port.setpoint_w == -12_500.0
+    assert (await ask("sunspec", device, "read"))["704"]["WSetRvrtRem"] == 57
+    run(device, 60)
+    assert device.port.setpoint_w == 0.0
+    controls = (await ask("sunspec", device, "read"))["704"]
+    assert (controls["WSet"], controls["WSetEna"], controls["WSetRvrtRem"]) == (0, 1, 0)

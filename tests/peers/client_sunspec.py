@@ -1,4 +1,5 @@
-"""pysunspec2 1.3.7 against an inverter: scans the models, decodes them by the standard's own files, writes a limit."""
+"""pysunspec2 1.3.7 against an inverter or a battery: scans the models, decodes them by the standard's own files, writes
+a limit (`write`) or lets the battery discharge (`discharge`)."""
 
 import importlib
 import json
@@ -18,6 +19,15 @@ def main(host: str, port: int, action: str) -> Any:
         controls.WMaxLimPct_RvrtTms.value = 60
         controls.WMaxLimPct.cvalue = 42.5
         controls.WMaxLim_Ena.value = 1
+        controls.write()
+    if action == "discharge":
+        controls = device.models[704][0]
+        controls.WSetRvrtTms.value = 60
+        controls.WSetRvrt.cvalue = 0
+        controls.WSetEnaRvrt.value = 1
+        controls.WSetMod.value = 1
+        controls.WSet.cvalue = 12_500
+        controls.WSetEna.value = 1
         controls.write()
     models = {}
     for number, (model,) in ((key, value) for key, value in device.models.items() if isinstance(key, int)):

@@ -85,7 +85,8 @@ def as_data(name: str, record: StepRecord) -> dict[str, Any]:
         "quarters": [
             {
                 "start_s": q.start_s, "charging_w": round(q.charging_w, 1), "pv_w": round(q.pv_w, 1),
-                "load_w": round(q.load_w, 1), "grid_w": round(q.grid_w, 1), "paused": round(q.paused, 3),
+                "battery_w": round(q.battery_w, 1), "load_w": round(q.load_w, 1),
+                "grid_w": round(q.grid_w, 1), "paused": round(q.paused, 3),
                 "utilisation": {name: round(share, 3) for name, share in q.utilisation.items()},
             }
             for q in record.quarters

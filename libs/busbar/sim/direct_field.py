@@ -12,7 +12,7 @@ from busbar.config.site import Entity, Site
 from busbar.domain.charging import BY_LETTER, Status
 from busbar.events import Measurement, Session, SessionPhase
 from busbar.sim.devices.electronics import offer, pilot_state
-from busbar.sim.plant import EvsePort, MeterPort, Plant, PvPort
+from busbar.sim.plant import BatteryPort, EvsePort, MeterPort, Plant, PvPort
 from busbar.units import MIN_CURRENT_A
 
 _PHASES = ("l1", "l2", "l3")
@@ -25,18 +25,25 @@ class DirectField:
     def __init__(self, site: Site, plant: Plant, utc_start_ms: int) -> None:
         self._utc_start_ms = utc_start_ms
         self._evses = [(site.entities[name], port) for name, port in plant.evses.items()]
-        ports: dict[str, MeterPort | PvPort] = {**plant.meters, **plant.pvs}
+        ports: dict[str, MeterPort | PvPort | BatteryPort] = {**plant.meters, **plant.pvs, **plant.batteries}
         self._others = [(site.entities[name], port) for name, port in ports.items()]
+        self._plant = plant
         self._limit_a = {entity.id: _fallback_a(entity) for entity, _ in self._evses}
         self._sessions: dict[str, Session] = {}
         self._seq = 0
 
-    def tell(self, setpoints_a: Mapping[str, float]) -> None:
-        """New current limits by connector; a charger offers what outlet and cable bear."""
+    def tell(self, setpoints: Mapping[str, float]) -> None:
+        """New setpoints by entity, A for connectors, W for others; a charger offers what outlet and cable bear."""
         for entity, port in self._evses:
-            limit_a = setpoints_a.get(entity.id)
+            limit_a = setpoints.get(entity.id)
             if limit_a is not None:
                 self._limit_a[entity.id] = min(limit_a, port.max_current_a)
+        for name, pv in self._plant.pvs.items():
+            if name in setpoints:
+                pv.limit_fraction = min(1.0, max(0.0, -setpoints[name] / pv.rated_power_w))
+        for name, battery in self._plant.batteries.items():
+            if name in setpoints:
+                battery.setpoint_w = setpoints[name]
 
     def act(self) -> None:
         """Chargers set their pilots, whole amperes: a vehicle that came meanwhile sees the standing limit."""
@@ -51,7 +58,7 @@ class DirectField:
         for entity, port in self._evses:
             yield _measurement(entity, self._charger(entity, port), self._seq, at_ms, lifetime_ms)
         for entity, other in self._others:
-            yield _measurement(entity, _electrical(entity, other), self._seq, at_ms, lifetime_ms)
+            yield _measurement(entity, _shown(entity, other), self._seq, at_ms, lifetime_ms)
 
     def sessions(self, now_s: float) -> Iterator[Session]:
         """Sessions that are open or ended in this step."""
@@ -88,7 +95,21 @@ def _status(port: EvsePort) -> Status:
     return BY_LETTER[pilot_state(port)]
 
 
-def _electrical(entity: Entity, port: EvsePort | MeterPort | PvPort) -> dict[str, float | str | None]:
+def _shown(entity: Entity, port: MeterPort | PvPort | BatteryPort) -> dict[str, float | str | None]:
+    points = _electrical(entity, port)
+    if isinstance(port, PvPort):
+        points["setpoint_power_w"] = -port.limit_fraction * port.rated_power_w
+        points["available_power_w"] = port.available_w
+    elif isinstance(port, BatteryPort):
+        points["setpoint_power_w"] = port.setpoint_w
+        points["soc_percent"] = port.soc_percent
+        points["max_charge_power_w"] = port.max_charge_w
+        points["max_discharge_power_w"] = port.max_discharge_w
+        points["frequency_hz"] = port.frequency_hz
+    return points
+
+
+def _electrical(entity: Entity, port: EvsePort | MeterPort | PvPort | BatteryPort) -> dict[str, float | str | None]:
     """Per phase, as a driver shows it: a meter that is known to be mounted backwards is turned round."""
     sign = -1.0 if entity.reversed else 1.0
     points: dict[str, float | str | None] = {}

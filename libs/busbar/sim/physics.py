@@ -1,4 +1,4 @@
-"""The one physics behind every simulation: vehicles, sun, loads, wires and fuses, stepped in twin time.
+"""The one physics behind every simulation: vehicles, sun, batteries, loads, wires and fuses, stepped in twin time.
 
     device models write ports (offers, limits) -> step -> physics writes ports (currents, powers, energies)
 
@@ -24,6 +24,7 @@ from busbar.sim.judge import Judge
 from busbar.sim.load import BuildingLoad, UnmeteredLoad
 from busbar.sim.plant import MeterPort, Plant, Triple
 from busbar.sim.sessions import Visit
+from busbar.sim.storage import Storage
 from busbar.sim.sunlit import Inverter
 from busbar.sim.terminals import Terminals
 from busbar.sim.vehicle import Vehicle
@@ -80,12 +81,14 @@ class Physics:
         self.power_version = 0
         """Counts the opening and closing of fuses: who is without supply may have changed."""
         self.bays: dict[str, Bay] = {}
+        self.storages: dict[str, Storage] = {}
         self._inverters: list[Inverter] = []
         self._loads: list[_Load] = []
         self._motors: list[tuple[BuildingLoad, _Load]] = []
         self._terminals: list[Terminals] = []
         self._wire_up()
         self._bays = list(self.bays.values())
+        self._storages = list(self.storages.values())
         self._held_s = 0.0
         self._second_s = 0.0
         self._last_second_s = -_SECOND_S
@@ -114,6 +117,9 @@ class Physics:
         for inverter in self._inverters:
             if inverter.follow(dt_s):
                 moved = True
+        for storage in self._storages:
+            if storage.follow(dt_s):
+                moved = True
         if moved or self.judge.busy:
             self._settle(now_s)
 
@@ -131,6 +137,8 @@ class Physics:
             load.update(now_s, dt_s)
         for inverter in self._inverters:
             inverter.shine(now_s, dt_s)
+        for storage in self._storages:
+            storage.second(dt_s, world.frequency_hz)
         for bay in self._bays:
             gone = bay.second(now_s)
             if gone is not None:
@@ -148,6 +156,8 @@ class Physics:
             bay.book(hours)
         for inverter in self._inverters:
             inverter.book(hours)
+        for storage in self._storages:
+            storage.book(hours)
         for terminals in self._terminals:
             terminals.book(hours)
         wires.solve()
@@ -183,6 +193,11 @@ class Physics:
     def fail(self, connector: str, failed: bool = True) -> None:
         """A fault of the vehicle or its cable (pilot state E), or its end."""
         self.plant.evses[connector].fault = failed
+
+    def trip(self, battery: str, tripped: bool = True) -> None:
+        """A fault that takes a battery away, or its reset."""
+        self.storages[battery].trip(tripped)
+        self.note(f"{battery}: {'tripped' if tripped else 'reset'}")
 
     def note(self, words: str) -> None:
         self.notes.append((self.now_s, words))
@@ -225,6 +240,8 @@ class Physics:
             bay.supply_changed(self.now_s)
         for inverter in self._inverters:
             inverter.supply_changed()
+        for storage in self._storages:
+            storage.supply_changed()
         for load in self._loads:
             load.apply()
         for terminals in self._terminals:
@@ -244,6 +261,8 @@ class Physics:
                 self._add_bay(entity)
             elif entity.kind is AssetKind.PV:
                 self._add_inverter(entity)
+            elif entity.kind is AssetKind.BATTERY:
+                self._add_storage(entity)
             elif entity.kind is AssetKind.LOAD:
                 self._add_load(entity)
             elif entity.kind is AssetKind.METER:
@@ -269,6 +288,14 @@ class Physics:
         )
         _dead_beyond(port.voltage_v, len(branch.at))
         self._inverters.append(Inverter(port, self.world.suns[entity.id], len(branch.at)))
+
+    def _add_storage(self, entity: Entity) -> None:
+        port = self.plant.batteries[entity.id]
+        branch = self.wires.add(
+            entity.collector or "", entity.root_phases, port.power_w, port.reactive_var, port.voltage_v
+        )
+        _dead_beyond(port.voltage_v, len(branch.at))
+        self.storages[entity.id] = Storage(port, len(branch.at))
 
     def _add_load(self, entity: Entity) -> None:
         source = self.world.loads[entity.id]

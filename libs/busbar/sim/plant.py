@@ -71,12 +71,40 @@ class PvPort:
     rated_power_w: float = 10_000.0
     limit_fraction: float = 1.0
     """Written by the device model: 1.0 = not curtailed."""
+    available_w: float = 0.0
+    """What the sun would give without the limit, as a magnitude."""
     voltage_v: Triple = field(default_factory=_nominal)
     current_a: Triple = field(default_factory=_zeros)
     power_w: Triple = field(default_factory=_zeros)
     """Negative: production."""
     reactive_var: Triple = field(default_factory=_zeros)
     energy_export_wh: float = 0.0
+
+
+@dataclass(slots=True)
+class BatteryPort:
+    """A battery system. The device model writes the setpoint, physics what comes of it."""
+
+    id: str
+    capacity_wh: float = 60_000.0
+    max_charge_w: float = 30_000.0
+    max_discharge_w: float = 30_000.0
+    setpoint_w: float = 0.0
+    """Written by the device model."""
+    stored_wh: float = 30_000.0
+    tripped: bool = False
+    voltage_v: Triple = field(default_factory=_nominal)
+    current_a: Triple = field(default_factory=_zeros)
+    power_w: Triple = field(default_factory=_zeros)
+    """Positive: charging."""
+    reactive_var: Triple = field(default_factory=_zeros)
+    energy_import_wh: float = 0.0
+    energy_export_wh: float = 0.0
+    frequency_hz: float = 50.0
+
+    @property
+    def soc_percent(self) -> float:
+        return 100.0 * self.stored_wh / self.capacity_wh
 
 
 @dataclass
@@ -86,3 +114,4 @@ class Plant:
     evses: dict[str, EvsePort] = field(default_factory=dict)
     meters: dict[str, MeterPort] = field(default_factory=dict)
     pvs: dict[str, PvPort] = field(default_factory=dict)
+    batteries: dict[str, BatteryPort] = field(default_factory=dict)

@@ -26,6 +26,7 @@ _LINES: Final = (
     ("charging", "#1769aa", "charging_w"),
     ("buildings", "#8a6d1d", "load_w"),
     ("PV", "#2e8b57", "pv_w"),
+    ("batteries", "#8e4585", "battery_w"),
 )
 
 

@@ -44,7 +44,10 @@ class AggregatorCore(Protocol):
 class AllocatorCore(Protocol):
     """What is used of `spc_allocator.stepped.SteppedAllocator`."""
 
-    def step(self, snapshot: SiteSnapshot, now_ms: int) -> dict[str, float]: ...
+    def step(self, snapshot: SiteSnapshot, now_ms: int) -> dict[str, float]:
+        """New setpoints by entity: A for connectors, W for other assets."""
+        ...
+
     def paused(self) -> int: ...
 
 
@@ -67,6 +70,7 @@ class Quarter:
     start_s: float
     charging_w: float = 0.0
     pv_w: float = 0.0
+    battery_w: float = 0.0
     load_w: float = 0.0
     grid_w: float = 0.0
     paused: float = 0.0
@@ -181,6 +185,7 @@ class _Stepper:
         quarter, share = record.quarters[-1], step_s / SAMPLE_S
         quarter.charging_w += share * sum(sum(port.power_w) for port in self.plant.evses.values())
         quarter.pv_w += share * sum(sum(port.power_w) for port in self.plant.pvs.values())
+        quarter.battery_w += share * sum(sum(port.power_w) for port in self.plant.batteries.values())
         quarter.load_w += share * sum(sum(port.power_w) for port in self._loads)
         quarter.grid_w += share * sum(wires.power_w[self._root : self._root + 3])
         quarter.paused += share * self.allocator.paused()

@@ -60,6 +60,7 @@ class Inverter:
     def _apply(self) -> None:
         port = self.port
         live = self._wait_s <= 0.0 and all(port.voltage_v[: self._phases])
+        port.available_w = self._sunny * port.rated_power_w if live else 0.0
         share = min(self._sunny, self._limit) if live else 0.0
         power_w = -share * port.rated_power_w / self._phases
         reactive_var = -_REACTIVE * port.rated_power_w / self._phases if power_w else 0.0

@@ -15,12 +15,13 @@ from collections.abc import Mapping
 from datetime import date, time
 from typing import Any, Final
 
+from busbar.config.assets import Battery
 from busbar.config.site import Entity, Site
 from busbar.domain.kinds import AssetKind
 from busbar.sim.chance import stream
 from busbar.sim.devices import SimDevice, build_device
 from busbar.sim.physics import DEFAULT_STEP_S, Physics
-from busbar.sim.plant import EvsePort, MeterPort, Plant, PvPort
+from busbar.sim.plant import BatteryPort, EvsePort, MeterPort, Plant, PvPort
 from busbar.sim.world import MIDNIGHT, World
 
 _COUNTER_EVERY: Final = 5
@@ -38,9 +39,20 @@ def build_plant(site: Site, seed: int) -> Plant:
         elif entity.kind is AssetKind.PV:
             port = PvPort(entity.id, rated_power_w=entity.rated_power_w, energy_export_wh=used_wh)
             plant.pvs[entity.id] = port
+        elif isinstance(entity.flexible, Battery):
+            plant.batteries[entity.id] = _battery(entity.flexible, seed, used_wh)
         elif entity.kind in (AssetKind.METER, AssetKind.LOAD) and entity.device is not None:
             plant.meters[entity.id] = MeterPort(entity.id, energy_import_wh=used_wh, energy_export_wh=used_wh / 7.0)
     return plant
+
+
+def _battery(asset: Battery, seed: int, used_wh: float) -> BatteryPort:
+    """Somewhere between a third and two thirds full."""
+    filled = stream(seed, "charge", asset.id).uniform(0.33, 0.67)
+    return BatteryPort(
+        asset.id, asset.capacity_wh, asset.max_charge_w, asset.max_discharge_w, stored_wh=filled * asset.capacity_wh,
+        energy_import_wh=used_wh, energy_export_wh=0.9 * used_wh,
+    )  # fmt: skip
 
 
 def build_devices(site: Site, plant: Plant) -> dict[str, SimDevice]:
@@ -61,6 +73,7 @@ def build_devices(site: Site, plant: Plant) -> dict[str, SimDevice]:
             evses={e.instance: plant.evses[e.id] for e in entities if e.id in plant.evses},
             meter=plant.meters.get(first.id),
             pv=plant.pvs.get(first.id),
+            battery=plant.batteries.get(first.id),
         )
     return devices
 
@@ -143,6 +156,8 @@ class Twin:
             "local_time": self.world.almanac.local(self.now_s).isoformat(timespec="seconds"),
             "collectors": collectors,
             "connectors": {name: self._connector_truth(name) for name in self.plant.evses},
+            "pvs": {name: _pv_truth(port) for name, port in self.plant.pvs.items()},
+            "batteries": {name: _battery_truth(port) for name, port in self.plant.batteries.items()},
         }
 
     def _connector_truth(self, name: str) -> dict[str, Any]:
@@ -169,6 +184,7 @@ class Twin:
             state = f"{evse.plugged:d}{evse.wants_current:d}{evse.fault:d}"
             parts.append(f"{evse.id}:{state}:{evse.offered_a:.2f}:{evse.energy_wh:.0f}")
         parts.extend(f"{pv.id}:{sum(pv.power_w):.0f}" for pv in plant.pvs.values())
+        parts.extend(f"{b.id}:{sum(b.power_w):.0f}:{b.stored_wh:.0f}" for b in plant.batteries.values())
         parts.extend(f"{m.id}:{m.energy_import_wh:.0f}:{m.energy_export_wh:.0f}" for m in plant.meters.values())
         return " ".join(parts)
 
@@ -195,7 +211,9 @@ class Twin:
     def _feeds_of(self, device: str) -> list[list[float]]:
         """Voltages that keep a device alive: those of all its ports."""
         plant = self.plant
-        ports: dict[str, EvsePort | MeterPort | PvPort] = {**plant.evses, **plant.meters, **plant.pvs}
+        ports: dict[str, EvsePort | MeterPort | PvPort | BatteryPort] = {
+            **plant.evses, **plant.meters, **plant.pvs, **plant.batteries,
+        }  # fmt: skip
         return [ports[e.id].voltage_v for e in self.site.entities.values() if e.device == device and e.id in ports]
 
     def _switch_supplies(self) -> None:
@@ -209,3 +227,20 @@ class Twin:
             elif not dark and name in self._dark:
                 self._dark.remove(name)
                 device.restart()
+
+
+def _pv_truth(port: PvPort) -> dict[str, Any]:
+    return {
+        "power_w": list(port.power_w),
+        "available_w": port.available_w,
+        "limit_w": port.limit_fraction * port.rated_power_w,
+    }
+
+
+def _battery_truth(port: BatteryPort) -> dict[str, Any]:
+    return {
+        "power_w": list(port.power_w),
+        "setpoint_w": port.setpoint_w,
+        "soc_percent": port.soc_percent,
+        "tripped": port.tripped,
+    }

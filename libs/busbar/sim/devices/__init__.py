@@ -11,7 +11,8 @@ from busbar.sim.devices.charx import CharxController
 from busbar.sim.devices.eem import EemEm3xx
 from busbar.sim.devices.sdm630 import Sdm630
 from busbar.sim.devices.sunspec import SunSpecInverter
-from busbar.sim.plant import EvsePort, MeterPort, PvPort
+from busbar.sim.devices.sunspec_battery import SunSpecBattery
+from busbar.sim.plant import BatteryPort, EvsePort, MeterPort, PvPort
 
 CHARGERS: Final[Mapping[str, Callable[[str, Mapping[int, EvsePort]], SimDevice]]] = {
     "phoenix-charx-sec3xxx": CharxController,
@@ -22,6 +23,7 @@ METERS: Final[Mapping[str, Callable[[str, MeterPort], SimDevice]]] = {
     "phoenix-eem-em3xx": EemEm3xx,
 }
 INVERTERS: Final[Mapping[str, Callable[[str, PvPort], SimDevice]]] = {"sunspec-pv-inverter": SunSpecInverter}
+BATTERIES: Final[Mapping[str, Callable[[str, BatteryPort], SimDevice]]] = {"sunspec-der-battery": SunSpecBattery}
 
 
 def build_device(
@@ -31,6 +33,7 @@ def build_device(
     evses: Mapping[int, EvsePort] | None = None,
     meter: MeterPort | None = None,
     pv: PvPort | None = None,
+    battery: BatteryPort | None = None,
 ) -> SimDevice:
     """The simulated counterpart of a device package over the ports it measures and drives (`evses` by instance).
 
@@ -42,7 +45,9 @@ def build_device(
         return METERS[package](device_id, meter)
     if package in INVERTERS and pv is not None:
         return INVERTERS[package](device_id, pv)
-    known = ", ".join(sorted([*CHARGERS, *METERS, *INVERTERS]))
+    if package in BATTERIES and battery is not None:
+        return BATTERIES[package](device_id, battery)
+    known = ", ".join(sorted([*CHARGERS, *METERS, *INVERTERS, *BATTERIES]))
     raise ValueError(
         f"device '{device_id}': nothing simulates package '{package}' with these ports; there are: {known}"
     )
@@ -54,6 +59,7 @@ __all__ = [
     "EemEm3xx",
     "Sdm630",
     "SimDevice",
+    "SunSpecBattery",
     "SunSpecInverter",
     "build_device",
 ]

@@ -206,7 +206,7 @@ class SunSpecInverter(SimDevice):
         limited = 1 if self._accepted.enabled else 0
         return _STATUS.pack(
             *(122, 44, operating, 0, 1, energy_wh, 0, 0, 0, 0, 0),
-            *(NO_I16, NO_I16, NO_U16, NO_I16),
+            *(NO_I16, NO_I16, round(self.port.available_w / 10**self._w_sf), self._w_sf),
             *(NO_U32, limited, b"", NO_U32, NO_U16, NO_U16, NO_I16),
         )
 
