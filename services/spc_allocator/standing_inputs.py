@@ -11,13 +11,11 @@ site's size.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from busbar.bus import Received
+from busbar.domain.limits import ADVICE_SILENCE_MS, ADVICE_VALID_MS
 from busbar.events import Advice, AssetMode, CollectorLimit, CollectorTarget, Event, Fallback
-
-ADVICE_VALID_MS: Final = 60 * 60_000
-ADVICE_SILENCE_MS: Final = 20 * 60_000
 
 Standing = CollectorLimit | CollectorTarget | AssetMode | Advice
 S = TypeVar("S", bound=Standing)

@@ -9,10 +9,15 @@ from typer.testing import CliRunner
 
 from busbar.cli import app
 from busbar.cli.limit import standing
+from busbar.cli.standing import holding
+from busbar.config.load import load_site
+from busbar.config.model import SiteFile
+from busbar.config.site import compile_site
 from busbar.events import CollectorLimit
 
 DEMO = str(Path(__file__).parents[2] / "examples" / "demo.yaml")
 NOW_MS = 1_000_000
+SITE = load_site(Path(DEMO))
 
 
 @pytest.mark.parametrize(
@@ -28,6 +33,8 @@ NOW_MS = 1_000_000
         (["grid", "--export-w", "inf"], "--export-w inf is no limit"),
         (["nowhere", "--import-w", "1"], "no collector 'nowhere': name one of grid"),
         (["grid", "--import-w", "1", "--source", "a.b"], "--source 'a.b'"),
+        (["grid", "--import-w", "1", "--source", "site"], "--source 'site'"),
+        (["grid", "--import-w", "1", "--author", "a" * 101], "--author 'aaaaaaaaaa"),
         (["grid", "--import-w", "1", "--for", "2"], "--for '2' is no duration"),
         (["grid", "--import-w", "1", "--for", "2h", "--until", "18:00"], "--for and --until"),
     ],
@@ -53,17 +60,27 @@ def limit(source: str, import_w: float | None, export_w: float | None = None, **
 
 
 def test_the_tightest_of_those_that_hold_is_marked_in_each_direction() -> None:
-    rows = standing(
-        [
-            limit("page", 5000.0, 0.0), limit("cli", 3000.0), limit("pcu", 3000.0, 10.0),
-            limit("over", 0.0, until_ms=NOW_MS), limit("gone", 0.0, released=True),
-            limit("cli", 9000.0, collector="sub"),
-        ],
-        NOW_MS,
-    )  # fmt: skip
-    assert [(row.limit.collector, row.limit.source, row.tightest) for row in rows] == [
-        ("grid", "cli", ("import",)),
-        ("grid", "page", ("export",)),
-        ("grid", "pcu", ("import",)),
-        ("sub", "cli", ("import",)),
+    limits = [
+        limit("page", 5000.0, 0.0), limit("cli", 3000.0), limit("pcu", 3000.0, 10.0),
+        limit("over", 0.0, until_ms=NOW_MS), limit("gone", 0.0, released=True),
+        limit("cli", 9000.0, collector="sub"),
+    ]  # fmt: skip
+    rows = standing(SITE, holding(limits, NOW_MS), NOW_MS)
+    assert [(row.name, row.source, row.data["tightest"]) for row in rows if row.source != "site"] == [
+        ("grid", "cli", ["import"]),
+        ("grid", "page", ["export"]),
+        ("grid", "pcu", ["import"]),
+        ("sub", "cli", ["import"]),
+    ]
+
+
+def test_what_the_site_file_limits_is_shown_beside_and_may_be_the_tightest() -> None:
+    body = SITE.file.model_dump(exclude_unset=True)
+    body["collectors"][0] |= {"power_limit_w": 40_000, "power_limit_va": 30_000, "export_limit_w": 0}
+    site = compile_site(SiteFile.model_validate(body))
+    rows = standing(site, [limit("cli", 35_000.0, 5.0)], NOW_MS)
+    name = site.collectors[0].id
+    assert [(row.name, row.source, row.cells) for row in rows if row.name == name] == [
+        (name, "cli", ("35000 W", "5 W")),
+        (name, "site", ("30000 W <", "0 W <")),
     ]

@@ -44,3 +44,12 @@ def utc(ms: int) -> datetime:
 def local_text(ms: int, zone: ZoneInfo) -> str:
     """`2026-01-31 14:30:05.123` in the site's time."""
     return utc(ms).astimezone(zone).replace(tzinfo=None).isoformat(" ", "milliseconds")
+
+
+def left_text(left_ms: int) -> str:
+    """Time that is left, as a person says it: `45 s`, `12 min`, `2 h 05 min`."""
+    left_s = math.ceil(max(left_ms, 0) / 1000.0)
+    if left_s < 60:
+        return f"{left_s} s"
+    hours, minutes = divmod(left_s // 60, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"

@@ -36,3 +36,9 @@ UNKNOWN_CLOCK_LIFE_MS: Final = 2000
 """Life that remains at most of an event whose sender's clock offset is unknown (failure.md, Ages)."""
 REACTION_TIME_S: Final = 15.0
 """Default time from a write to the changed current; a device package may state another (FC-2)."""
+ADVICE_VALID_MS: Final = 60 * 60_000
+"""Of an advice, from when it was given (SPC-9)."""
+ADVICE_SILENCE_MS: Final = 20 * 60_000
+"""Without new advice for so long it has ended (SPC-9)."""
+BATTERY_ADVICE_MS: Final = 100_000
+"""Of an advice for a battery (SPC-13)."""
