@@ -7,7 +7,7 @@ steps of vehicles never show up as load of others, and a rise that no connector 
 
 **Virtual** (SPC-15): what hangs here, the backgrounds of the collectors below, and the stated worst case of what has no
 meter. A load without a meter is what the nearest metered collector above has left over, at most its own worst case; the
-worst case itself where that meter, or another part, is silent. Silent generation counts 0: nothing may rest on it.
+worst case itself where that meter, or another part, is silent (`silence`).
 Connectors do not make a collector invalid: what a silent one may draw is booked by the allocator.
 """
 
@@ -19,8 +19,9 @@ from typing import Final
 from busbar.config.site import Collector, Entity, Site
 from busbar.domain.kinds import AssetKind
 from busbar.domain.limits import REACTION_TIME_S
-from busbar.units import NOMINAL_VOLTAGE_V, Phase
+from busbar.units import NOMINAL_VOLTAGE_V
 from collector_aggregator.samples import NO_POWER, Sample, Six, Three
+from collector_aggregator.silence import silence_of, watts_on
 from collector_aggregator.track import NEVER_MS, Track
 
 CONNECTORS: Final = (AssetKind.AC_CONNECTOR, AssetKind.DC_CONNECTOR)
@@ -53,6 +54,7 @@ class Node:
         self.connectors = [t for t in hanging if t.entity.kind in CONNECTORS]
         self.own = [t for t in hanging if t.entity.collector == collector.id and t.entity.kind is not AssetKind.METER]
         self.own_assets = [t for t in assets if t.entity.collector == collector.id]
+        self.silences = {t.entity.id: silence_of(t.entity, site) for t in self.own_assets}
         self.own_kinds = [(SUM_OF[t.entity.kind], t) for t in self.own if t.entity.kind in SUM_OF]
         self.assets = assets
         self.children: list[Node] = []
@@ -68,7 +70,7 @@ class Node:
         self.measured: Six = NO_POWER
         self.background: Six = NO_POWER
         self.generation_w: Three = (0.0, 0.0, 0.0)
-        """Part of the background that is generation; never positive."""
+        """Part of the background that is generation or discharge; never positive."""
         self.assumed: Six = NO_POWER
         """Part of both that nobody measures: worst cases. Not in what is reported."""
         self.guessed = False
@@ -150,7 +152,7 @@ class Node:
                 return
             for i in range(6):
                 rest[i] -= known[i]
-        most = _rated(load.entity)
+        most = watts_on(load.entity.root_phases, load.entity.max_current_a * NOMINAL_VOLTAGE_V)
         left = [min(max(0.0, rest[i]), most[i]) for i in range(3)]
         turned = [min(max(-most[i], rest[3 + i]), most[i]) for i in range(3)]
         self._left_over = (*left, *turned)  # type: ignore[assignment]  # three and three
@@ -180,7 +182,7 @@ class Node:
             known, age = self._known(track)
             generates = track.entity.kind in GENERATORS
             if known is None:
-                known = NO_POWER if generates else _rated(track.entity)  # silent: nothing of it, or its worst case
+                known = self.silences[track.entity.id].at(age)
                 guessed = guessed or not generates
                 assumed = _plus(assumed, known)
             sums = _plus(sums, known)
@@ -276,17 +278,7 @@ def reaction_s(site: Site, entity: Entity) -> float:
 
 def _worst_case(collector: Collector) -> Six:
     virtual = collector.file.virtual
-    return _on(collector.root_phases, virtual.unmetered_load_a if virtual else 0.0)
-
-
-def _rated(entity: Entity) -> Six:
-    return _on(entity.root_phases, entity.max_current_a)
-
-
-def _on(phases: Sequence[Phase], current_a: float) -> Six:
-    watts = current_a * NOMINAL_VOLTAGE_V
-    a, b, c = (watts if phase in phases else 0.0 for phase in Phase)
-    return (a, b, c, 0.0, 0.0, 0.0)
+    return watts_on(collector.root_phases, (virtual.unmetered_load_a if virtual else 0.0) * NOMINAL_VOLTAGE_V)
 
 
 def _larger(one: Six, other: Six) -> Six:

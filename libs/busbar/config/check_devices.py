@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from busbar.config.assets import AcChargePoint
+from busbar.config.assets import AcChargePoint, Battery, rated_power_w
 from busbar.config.draft import Draft, Item
 from busbar.config.model import Device
 from busbar.config.packages import PackageFacts
@@ -19,6 +19,8 @@ _CLASS = {
     "thermal_storage": "thermal_storage",
 }  # fmt: skip
 """Class of device package that each kind of asset needs."""
+_FASTEST_PER_H = 6.0
+"""Power over capacity of the quickest batteries there are."""
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
@@ -70,6 +72,8 @@ def check_packages(draft: Draft) -> Iterator[Problem]:
                         entity=asset.it.id)  # fmt: skip
         elif isinstance(asset.it, AcChargePoint):
             yield from _watchdog(asset.path, asset.it, facts)
+        elif isinstance(asset.it, Battery):
+            yield from _battery(asset.path, asset.it, facts)
 
 
 def _watchdog(path: str, charger: AcChargePoint, facts: PackageFacts) -> Iterator[Problem]:
@@ -100,6 +104,26 @@ def _watchdog(path: str, charger: AcChargePoint, facts: PackageFacts) -> Iterato
         yield warning("unproven", f"{path}.device", "nobody but us says that the register map of its package is right",
                       "it is read, not controlled, unless forced", value=charger.device,
                       entity=charger.id)  # fmt: skip
+
+
+def _battery(path: str, battery: Battery, facts: PackageFacts) -> Iterator[Problem]:
+    """It stops by itself when nobody talks to it, else fuses must bear its charging for ever; figures fit together."""
+    span = facts.watchdog_range_s
+    if span and not span[0] <= battery.watchdog_s <= span[1]:
+        yield error("out_of_range", f"{path}.watchdog_s", "the device does not take this watchdog time",
+                    f"write {span[0]:g} to {span[1]:g} s", value=battery.watchdog_s, entity=battery.id)  # fmt: skip
+    if facts.on_silence != "zero":
+        yield warning("no_stop", f"{path}.device",
+                      "the device is not known to stop by itself: lost, it is booked charging with all its power",
+                      "use one with a watchdog, or accept it", value=battery.device, entity=battery.id)  # fmt: skip
+    if not facts.proven:
+        yield warning("unproven", f"{path}.device", "nobody but us says that the register map of its package is right",
+                      "it is read, not controlled, unless forced", value=battery.device,
+                      entity=battery.id)  # fmt: skip
+    if rated_power_w(battery) > _FASTEST_PER_H * battery.capacity_wh:
+        yield warning("small_capacity", f"{path}.capacity_wh",
+                      f"it would be full or empty within {60 / _FASTEST_PER_H:g} minutes",
+                      "check the unit: it is Wh", value=battery.capacity_wh, entity=battery.id)  # fmt: skip
 
 
 def check_instances(draft: Draft) -> Iterator[Problem]:
