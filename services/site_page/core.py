@@ -7,10 +7,11 @@ service says about itself is shown beside how long ago it said so.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from busbar.bus import Received
+from busbar.config.assets import Battery
 from busbar.config.site import Collector, Entity, Site
 from busbar.domain.charging import Status
 from busbar.domain.kinds import AssetKind
@@ -28,6 +29,7 @@ from busbar.events import (
     SetpointResult,
 )
 from busbar.units import PhaseVector
+from site_page.asset_rows import AssetRow, Heard, asset_row
 from site_page.words import STATUS, age_words, reason_words
 
 LOG_LINES = 40
@@ -128,15 +130,6 @@ class ConnectorRow:
 
 
 @dataclass(frozen=True, slots=True)
-class AssetRow:
-    id: str
-    name: str
-    kind: str
-    fresh: bool
-    power_kw: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class ServiceRow:
     name: str
     state: str
@@ -149,6 +142,10 @@ class SiteView:
     grid_kw: float | None
     charging_kw: float
     pv_kw: float
+    battery_kw: float | None
+    """None: the site has no battery."""
+    soc_percent: float | None
+    """Of all batteries together, by capacity; None while one is not known."""
     load_kw: float
     charging: int
     plugged: int
@@ -165,16 +162,19 @@ def site_view(site: Site, newest: Newest, now_s: float) -> SiteView:
     """Everything on the page at the receiver's monotonic time `now_s`."""
     connectors = tuple(_connector_row(site, entity, newest, now_s) for entity in site.connectors)
     assets = tuple(
-        _asset_row(entity, newest, now_s)
+        asset_row(entity, site, _heard(entity, newest), now_s)
         for entity in site.entities.values()
         if entity.kind not in (AssetKind.AC_CONNECTOR, AssetKind.METER)
     )
+    batteries = [row for row in assets if row.kind == AssetKind.BATTERY]
     collectors = tuple(_collector_row(collector, newest, now_s) for collector in site.collectors)
     return SiteView(
         name=site.name,
         grid_kw=collectors[0].power_kw if collectors[0].fresh else None,
         charging_kw=sum(row.power_kw or 0.0 for row in connectors if row.fresh),
         pv_kw=sum(row.power_kw or 0.0 for row in assets if row.kind == AssetKind.PV and row.fresh),
+        battery_kw=sum(row.power_kw or 0.0 for row in batteries if row.fresh) if batteries else None,
+        soc_percent=_filled(site, batteries),
         load_kw=sum(row.power_kw or 0.0 for row in assets if row.kind == AssetKind.LOAD and row.fresh),
         charging=sum(row.state == "charging" for row in connectors),
         plugged=sum(row.state in ("charging", "plugged", "idle", "paused") for row in connectors),
@@ -186,6 +186,22 @@ def site_view(site: Site, newest: Newest, now_s: float) -> SiteView:
         alarms=tuple(sorted(newest.alarms.values(), key=lambda alarm: (-alarm.raised_at_ms, alarm.entity, alarm.code))),
         log=tuple(reversed(newest.log)),
     )
+
+
+def _heard(entity: Entity, newest: Newest) -> Heard:
+    name = entity.id
+    return Heard(newest.telemetry.get(name), newest.setpoints.get(name), newest.results.get(name))
+
+
+def _filled(site: Site, rows: Sequence[AssetRow]) -> float | None:
+    stored = capacity_wh = 0.0
+    for row in rows:
+        battery = site.entities[row.id].flexible
+        if not isinstance(battery, Battery) or row.soc_percent is None or not row.fresh:
+            return None
+        stored += row.soc_percent * battery.capacity_wh
+        capacity_wh += battery.capacity_wh
+    return stored / capacity_wh if capacity_wh else None
 
 
 def _fresh(received: Received[Event] | None, lifetime_ms: float, now_s: float) -> bool:
@@ -312,13 +328,6 @@ def _silence_words(newest: Newest, now_s: float) -> str:
 def _kw(sample: Measurement | None, name: str) -> float | None:
     value = sample.number(name) if sample else None
     return None if value is None else value / 1000.0
-
-
-def _asset_row(entity: Entity, newest: Newest, now_s: float) -> AssetRow:
-    received = newest.telemetry.get(entity.id)
-    sample = received.event if received else None
-    fresh = sample is not None and received is not None and _fresh(received, sample.lifetime_ms, now_s)
-    return AssetRow(entity.id, entity.name, entity.kind.value, fresh, _kw(sample, "power_w"))
 
 
 def _service_rows(newest: Newest, now_s: float) -> tuple[ServiceRow, ...]:

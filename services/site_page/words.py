@@ -26,14 +26,14 @@ STATUS: Final = {
 _PLAIN: Final = {
     ReasonCode.RAMP: "rising by 1 A a minute",
     ReasonCode.CAP: "at most 5 A above what the vehicle draws",
-    ReasonCode.DEVICE: "the connector's own maximum",
+    ReasonCode.DEVICE: "the device's own maximum",
     ReasonCode.CABLE: "the cable's maximum",
     ReasonCode.VEHICLE: "the vehicle takes no more",
     ReasonCode.MANUAL: "set by hand",
     ReasonCode.ADVICE: "advised power",
     ReasonCode.START_BUDGET: "paused: started often enough this hour",
     ReasonCode.STALE: "a value it depends on is too old to raise anything",
-    ReasonCode.UNREACHABLE: "the charger does not answer",
+    ReasonCode.UNREACHABLE: "the device does not answer",
     ReasonCode.NO_VEHICLE: "standing value for the next vehicle",
     ReasonCode.OUT_OF_SERVICE: "out of service",
     ReasonCode.QUARTER_PEAK: "what is left of this quarter of an hour's peak",
@@ -45,7 +45,7 @@ _PLAIN: Final = {
     ReasonCode.SOC: "its state of charge",
     ReasonCode.MINIMUM_ON: "it must stay on for a while",
     ReasonCode.MINIMUM_OFF: "it must stay off for a while",
-    ReasonCode.STARTING: "just taken over: keeps what the charger does",
+    ReasonCode.STARTING: "just taken over: keeps what the device does",
 }
 
 
@@ -64,6 +64,12 @@ def reason_words(reason: Reason, site: Site) -> str:
         return f"fallback: {reason.source or 'something it depends on is silent'}"
     if reason.code is ReasonCode.CABLE and reason.value is not None:
         return f"the cable's maximum of {reason.value:g} A"
+    return _plain_words(reason)
+
+
+def _plain_words(reason: Reason) -> str:
+    if reason.code is ReasonCode.MODE and reason.source:
+        return f"its mode: {reason.source.replace('_', ' ')}"
     return _PLAIN.get(reason.code, reason.code.value)
 
 

@@ -17,6 +17,7 @@ from busbar.cli.common import DEFAULT_NATS, Exit, end, load, site_path
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
 
     from busbar.bus import Received
     from busbar.config.site import Site
@@ -79,6 +80,23 @@ class Board:
             )
         return rows
 
+    def asset_rows(self, now_s: float) -> list[dict[str, Any]]:
+        """Batteries, generators and whatever else is set in W."""
+        rows = []
+        for asset in self.site.flexible:
+            seen, told = self.measurements.get(asset.id), self.setpoints.get(asset.id)
+            rows.append(
+                {
+                    "asset": asset.id, "kind": str(asset.kind), "status": _condition(seen, now_s, "run_state"),
+                    "power_w": _power_w(seen.event) if seen else None,
+                    "soc_percent": seen.event.number("soc_percent") if seen else None,
+                    "setpoint_w": told.event.power_w if told else None,
+                    "why": why(told.event.reason) if told else "no setpoint",
+                    "age_s": _age_s(told, now_s),
+                }
+            )  # fmt: skip
+        return rows
+
     def as_json(self, now_s: float) -> bytes:
         return orjson.dumps(
             {
@@ -86,18 +104,19 @@ class Board:
                 "services": self.service_rows(now_s),
                 "collectors": self.collector_rows(now_s),
                 "connectors": self.connector_rows(now_s),
+                "assets": self.asset_rows(now_s),
             },
             option=orjson.OPT_INDENT_2,
         )
 
 
-def _condition(seen: Received[Measurement] | None, now_s: float) -> str | None:
-    """Status of a connector, or why there is none."""
+def _condition(seen: Received[Measurement] | None, now_s: float, point: str = "status") -> str | None:
+    """Status of a connector, or another text of an entity; or why there is none."""
     if seen is None:
         return None
     if seen.life_left_ms(now_s, seen.event.lifetime_ms) <= 0:
         return "stale"
-    return seen.event.text("status") if seen.event.reachable else "unreachable"
+    return seen.event.text(point) if seen.event.reachable else "unreachable"
 
 
 def _power_w(measurement: Measurement) -> int | None:
@@ -193,7 +212,7 @@ def _print(board: Board, now_s: float) -> None:
 
 
 def render(board: Board, now_s: float) -> RenderableType:
-    """Three tables for a terminal."""
+    """Tables for a terminal: three, and one of what is set in W where the site has such."""
     from rich.console import Group
     from rich.table import Table
 
@@ -215,7 +234,20 @@ def render(board: Board, now_s: float) -> RenderableType:
             row["connector"], _text(row["status"]), _text(row["power_w"]), _text(row["setpoint_a"]), row["why"],
             _text(row["age_s"]),
         )  # fmt: skip
-    return Group(services, collectors, connectors)
+    tables = [services, collectors, connectors]
+    if board.site.flexible:
+        tables.append(_assets(board, now_s))
+    return Group(*tables)
+
+
+def _assets(board: Board, now_s: float) -> Table:
+    from rich.table import Table
+
+    assets = Table("asset", "status", "power W", "charge %", "setpoint W", "why", "age s")
+    for row in board.asset_rows(now_s):
+        names = ("status", "power_w", "soc_percent", "setpoint_w", "why", "age_s")
+        assets.add_row(row["asset"], *(_text(row[name]) for name in names))
+    return assets
 
 
 def _loads(current_a: list[float] | None, limit_a: list[float] | None) -> list[str]:
