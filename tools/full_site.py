@@ -3,8 +3,8 @@
     python tools/full_site.py [--check] [FILE]
 
 One grid connection, 4 transformers, 20 zones (one controller each), 5 levels below the grid connection, 200 collectors,
-1000 AC connectors on CHARX and Alfen stations, 25 PV systems. Every device is simulated. The same arguments give the
-same file, byte for byte; `--check` compares instead of writing.
+1000 AC connectors on CHARX and Alfen stations, 25 PV systems, 10 batteries. Every device is simulated. The same
+arguments give the same file, byte for byte; `--check` compares instead of writing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 FEEDERS, ZONES, ROWS_PER_ZONE, PANELS_PER_ZONE, CORNERS = 4, 20, 3, 4, 35
 CONNECTORS_PER_ZONE = 50
 PV_SYSTEMS = 25
+BATTERIES = 10
 ROTATIONS = ("[L1, L2, L3]", "[L2, L3, L1]", "[L3, L1, L2]")
 METER_POLL_MS = 200
 DEFAULT = Path(__file__).parents[1] / "examples" / "full-site.yaml"
@@ -81,7 +82,8 @@ class Builder:
         return self.to.text()
 
     def _zone(self, zone: int) -> None:
-        """A controller's share: rows, panels, some corners, 50 connectors, one or two roofs, a building load."""
+        """A controller's share: rows, panels, some corners, 50 connectors, one or two roofs, maybe a battery, a building
+        load."""
         name, role = _zone(zone), "slave" if zone else "master"
         self.to.controllers.append(
             f"{{id: c-{name}, role: {role}, drivers: [{{id: modbus-{name}, protocol: modbus}}]}}"
@@ -93,6 +95,8 @@ class Builder:
         leaves = list(self._tree_of(zone))
         for system in range(2 if zone < PV_SYSTEMS - ZONES else 1):
             self._pv(name, system)
+        if zone % (ZONES // BATTERIES) == 0:
+            self._battery(name)
         self._load(name)
         for number, (kind, first, count) in enumerate(_stations(zone)):
             self._station(name, kind, first, count, leaves[number % len(leaves)])
@@ -139,6 +143,14 @@ class Builder:
         self._device(f"d-{name}", "sunspec-pv-inverter", zone)
         self.to.assets.append(
             f"{{kind: pv, id: {name}, collector: {zone}, device: d-{name}, rated_power_w: 30000, poll_ms: 1000}}"
+        )
+
+    def _battery(self, zone: str) -> None:
+        name = f"{zone}-bat"
+        self._device(f"d-{name}", "sunspec-der-battery", zone)
+        self.to.assets.append(
+            f"{{kind: battery, id: {name}, collector: {zone}, device: d-{name}, capacity_wh: 120000, "
+            "max_charge_w: 60000, max_discharge_w: 60000, poll_ms: 1000}"
         )
 
     def _load(self, zone: str) -> None:

@@ -45,6 +45,7 @@ def test_sc_3_its_counts_are_the_limits_of_a_site(full: Site) -> None:
     kinds = Counter(entity.kind for entity in full.entities.values())
     assert kinds[AssetKind.AC_CONNECTOR] == PER_SITE["charge_points"] == 1000
     assert kinds[AssetKind.PV] == PER_SITE["pv_systems"] == 25
+    assert kinds[AssetKind.BATTERY] == PER_SITE["batteries"] == 10
     assert len(full.collectors) == PER_SITE["protected_collectors"] == 200
     assert max(collector.level for collector in full.collectors) == 5
     assert len(full.controllers) == 20
