@@ -60,11 +60,12 @@ proto: $(STAMP)  ## regenerate the published contracts in proto/
 	$(BUSBAR) proto proto
 
 bench: $(STAMP)  ## benchmarks, as ratios; tables are kept in docs/benchmarks.md
-	$(PY) tests/bench/bench.py $(ARGS)
+	PYTHONPATH=tests $(PY) -m bench.bench $(ARGS)
 
 soak: $(STAMP)  ## the allocator against ground truth on SITES random sites, at low priority (about an hour a core)
 	BUSBAR_SOAK=$(SITES) nice -n 19 $(PY) -m pytest -n 2 -rP tests/unit/test_allocator_truth.py \
-		tests/unit/test_allocator_properties.py tests/system/test_thousand_cycles.py $(ARGS)
+		tests/unit/test_allocator_properties.py tests/unit/test_allocator_soak.py \
+		tests/system/test_thousand_cycles.py $(ARGS)
 
 peer-cases: $(STAMP)  ## refresh docs/peer-cases.md
 	$(PY) tests/peercases/ledger.py --write

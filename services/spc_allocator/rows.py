@@ -81,7 +81,7 @@ class Rows:
 
     def sums(self, channels: Floats) -> Floats:
         """Sum of each row, from per-slot values in four channels (4 x n)."""
-        running = np.zeros((4, self._slots + 1))
+        running = np.zeros((len(channels), self._slots + 1))
         np.add.accumulate(channels, axis=1, out=running[:, 1:])
         flat = running.ravel()
         return flat.take(self.at_end) - flat.take(self.at_begin)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -18,6 +21,7 @@ from pathlib import Path
 
 from pymodbus.client.mixin import ModbusClientMixin
 
+from bench import cycle
 from busbar.bus.memory import ANY_SERVICE, MemoryNetwork
 from busbar.bus.nats import NatsBus
 from busbar.clock import SystemClock
@@ -39,6 +43,14 @@ from busbar.testing.nats_server import NatsServer
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "examples" / "demo.yaml"
 TARGET = ROOT / "docs" / "benchmarks.md"
+ACN_PEERS = ("FCFS", "EDF", "LLF", "round robin", "offline optimum")
+ACN_PUBLISHED = {
+    20: (67.719, 71.860, 70.732, 68.831, 78.457),
+    30: (80.309, 86.213, 86.533, 83.266, 92.932),
+    40: (90.763, 96.632, 97.727, None, 98.691),
+    50: (95.709, 99.093, 99.697, None, 99.833),
+}
+"""As published, and reproduced with acnportal 0.3.3."""
 
 
 def best_us(work: Callable[[], object], number: int = 2000, rounds: int = 7) -> float:
@@ -159,11 +171,27 @@ def day() -> list[str]:
             f"| {record.run.duration_s:.0f} s | {record.wall_s / record.run.duration_s:.5f} |"]  # fmt: skip
 
 
+def acn() -> list[str]:
+    """Energy delivered in experiment 2.1 of acnportal-experiments, beside the published figures."""
+    done = subprocess.run([sys.executable, "-m", "bench.acn.experiment"], capture_output=True, text=True, check=True)
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    ours = list(dict.fromkeys(row["algorithm"] for row in found))
+    kilowatts = sorted({row["kw"] for row in found})
+    percent = {(row["kw"], row["algorithm"]): row["percent"] for row in found}
+    lines = [f"| transformer kW | {' | '.join([*ACN_PEERS, *(f'Busbar, {name}' for name in ours)])} |"]
+    lines.append("|---" * (1 + len(ACN_PEERS) + len(ours)) + "|")
+    for kw in kilowatts:
+        published = [f"{value:.1f}" if value else "-" for value in ACN_PUBLISHED[kw]]
+        lines.append("| " + " | ".join([str(kw), *published, *(f"{percent[kw, name]:.1f}" for name in ours)]) + " |")
+    return ["## Energy delivered, percent of what was asked for (ACN, Caltech, March 2019)", "", *lines, ""]
+
+
 def main() -> None:
     """Run all, print, and keep with `--write`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help=f"keep the tables in {TARGET.name}")
-    parser.add_argument("--quick", action="store_true", help="leave the simulated day out")
+    parser.add_argument("--quick", action="store_true", help="leave allocation cycles and the simulated day out")
+    parser.add_argument("--acn", action="store_true", help="energy of the ACN experiment too (half an hour)")
     arguments = parser.parse_args()
     rows = decode() + asyncio.run(reads())
     with tempfile.TemporaryDirectory() as folder:
@@ -173,7 +201,7 @@ def main() -> None:
         finally:
             server.stop()
     if not arguments.quick:
-        rows += day()
+        rows += cycle.table() + day()
     text = "\n".join(
         [
             "# Benchmarks",
@@ -186,6 +214,7 @@ def main() -> None:
             "|---|---|---|---|---|",
             *rows,
             "",
+            *(acn() if arguments.acn else []),
         ]
     )
     print(text)
