@@ -1,5 +1,6 @@
 """A site in closed loop, stepped directly, in which nothing is nice: meters lag, vehicles overdraw, stop and change
-phases, and one collector at a time is cut to 30 %. Judged by physical currents (algorithms.md, What must never be false).
+phases, and one collector at a time is cut to 30 %. Judged by physical currents (algorithms.md, What must never be
+false).
 
 The cores are the live ones: the aggregator makes the snapshot, `decide` decides with its certificate checked.
 """

@@ -1,5 +1,5 @@
-"""Closed loop with lagging meters and vehicles that overdraw, stop and change phases, one collector at a time cut to 30 %
-(algorithms.md, What must never be false, 1 to 8), judged by physical currents.
+"""Closed loop with lagging meters and vehicles that overdraw, stop and change phases, one collector at a time cut to
+30 % (algorithms.md, What must never be false, 1 to 8), judged by physical currents.
 
 The default is a short time of both example sites; `make soak` runs 24 hours of the full one.
 """
