@@ -82,8 +82,8 @@ class Builder:
         return self.to.text()
 
     def _zone(self, zone: int) -> None:
-        """A controller's share: rows, panels, some corners, 50 connectors, one or two roofs, maybe a battery, a building
-        load."""
+        """A controller's share: rows, panels, some corners, 50 connectors, one or two roofs, maybe a battery, a
+        building load."""
         name, role = _zone(zone), "slave" if zone else "master"
         self.to.controllers.append(
             f"{{id: c-{name}, role: {role}, drivers: [{{id: modbus-{name}, protocol: modbus}}]}}"

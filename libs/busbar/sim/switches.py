@@ -4,6 +4,7 @@
       charx: {silent: true}
       sdm-row-b: {latency_s: 0.4, drop_every: 5}
     connectors: [a1]             # with a vehicle or cable fault (state E)
+    batteries: [battery]         # tripped: no power until they are taken out of the list
     open_fuses: [row-b]          # switched off by hand; taken out of the list: switched on, a blown fuse replaced
     restarts: {alfen-1: 1}       # power-cycles a device each time the number changes
 
@@ -32,6 +33,7 @@ class _File(BaseModel):
 
     devices: dict[str, dict[str, Any]] = {}
     connectors: list[str] = []
+    batteries: list[str] = []
     open_fuses: list[str] = []
     restarts: dict[str, int] = {}
 
@@ -46,6 +48,7 @@ class Switches:
 
     devices: Mapping[str, Faults] = field(default_factory=dict)
     connectors: tuple[str, ...] = ()
+    batteries: tuple[str, ...] = ()
     open_fuses: tuple[str, ...] = ()
     restarts: Mapping[str, int] = field(default_factory=dict)
 
@@ -61,6 +64,7 @@ def parse_switches(text: str, twin: Twin) -> Switches:
     problems = [
         *_unknown("device", [*file.devices, *file.restarts], twin.devices),
         *_unknown("connector", file.connectors, twin.plant.evses),
+        *_unknown("battery", file.batteries, twin.plant.batteries),
         *_unknown("collector", file.open_fuses, twin.site.tree.index),
     ]
     devices: dict[str, Faults] = {}
@@ -74,7 +78,8 @@ def parse_switches(text: str, twin: Twin) -> Switches:
             problems.append(f"{name}: {_sentences(error)}")
     if problems:
         raise SwitchError("; ".join(problems))
-    return Switches(devices, tuple(file.connectors), tuple(file.open_fuses), file.restarts)
+    connectors, batteries, open_fuses = (tuple(n) for n in (file.connectors, file.batteries, file.open_fuses))
+    return Switches(devices, connectors, batteries, open_fuses, file.restarts)
 
 
 def apply_switches(twin: Twin, before: Switches, after: Switches) -> list[str]:
@@ -93,6 +98,11 @@ def apply_switches(twin: Twin, before: Switches, after: Switches) -> list[str]:
         if failed != (name in before.connectors):
             twin.physics.fail(name, failed)
             told.append(f"{name}: {'faulted' if failed else 'fault gone'}")
+    for name in twin.plant.batteries:
+        tripped = name in after.batteries
+        if tripped != (name in before.batteries):
+            twin.physics.trip(name, tripped)
+            told.append(f"{name}: {'tripped' if tripped else 'reset'}")
     for collector in twin.site.collectors:
         is_open = collector.id in after.open_fuses
         if is_open != (collector.id in before.open_fuses):
