@@ -10,6 +10,7 @@ first; ties: never or longest ago paused first, then the latest connected; a veh
 - Start budget: at most 4 starts an hour and 5 minutes off after a pause. Pauses are never held back by it.
 - Waking: no current 3 minutes after a resume: once again with 8 A; then it "does not wake".
 - What cannot be paused (`must_run`) is on, always.
+- One that is run by hand starts as soon as it fits, without budget: a person wants it.
 
 Nothing is started on a path whose inputs are too old to raise anything.
 """
@@ -46,6 +47,8 @@ class Candidates:
     plugged_at_ms: Ints
     lost: Bools
     """Does not answer: booked elsewhere, switched neither off nor on; once back it goes on where it was (FB-5)."""
+    by_hand: Bools
+    """Started without budget, rest or waiting."""
 
 
 @dataclass(slots=True)
@@ -156,7 +159,8 @@ class Admission:
                 continue
             if state.fits_since_ms[slot] == 0:
                 state.fits_since_ms[slot] = self.now_ms
-            lasted = self.grid or not state.started[slot] or self.now_ms - state.fits_since_ms[slot] >= FITS_MS
+            lasted = self.grid or not state.started[slot] or bool(self.who.by_hand[slot])
+            lasted = lasted or self.now_ms - state.fits_since_ms[slot] >= FITS_MS
             if lasted and self._may_start(slot):
                 left.take(slot, self._more(slot))
                 self.state.on[slot] = True
@@ -177,6 +181,8 @@ class Admission:
     def _may_start(self, slot: int) -> bool:
         if self.room.net.devices.must_run[slot]:
             return True
+        if self.who.by_hand[slot]:
+            return bool(self.who.may_raise[slot])
         paused_at = int(self.state.paused_at_ms[slot])
         rested = paused_at == 0 or self.now_ms - paused_at >= OFF_MS
         oldest = int(self.state.starts_ms[:, slot].min())

@@ -8,6 +8,7 @@ get in the same cycle:
 | guard | the proportional cut of this cycle |
 | fallback | lowest of the fallback events and of the policies of collectors above without valid monitoring |
 | stale | nothing rises where an input is older than 3 s, a status unknown, or the 15 s window has a hole |
+| manual, advice | see `steering`; by hand there is no ramp, cap or vehicle's maximum |
 | ramp | 6 A at the start, 1 A more each 60 s since current flows; after a decrease on from the lower value |
 | cap | 5 A above the largest measured current of 60 s, at least 6 A |
 | vehicle | 1 A above the most it ever drew, once that is known |
@@ -32,6 +33,7 @@ from spc_allocator.inputs import Inputs, Observed
 from spc_allocator.limits import COVERED_MS
 from spc_allocator.rows import EPS, Bools, Floats, Ints, Network, slots_of, some
 from spc_allocator.state import AllocatorState
+from spc_allocator.steering import Steered
 
 _NOISE_A: Final = 0.3
 """A vehicle that drew 16.2 A is a 16 A one."""
@@ -43,14 +45,16 @@ class Bound(IntEnum):
     GUARD = 0
     FALLBACK = 1
     STALE = 2
-    DEVICE = 3
-    CABLE = 4
-    VEHICLE = 5
-    CAP = 6
-    RAMP = 7
+    MANUAL = 3
+    ADVICE = 4
+    DEVICE = 5
+    CABLE = 6
+    VEHICLE = 7
+    CAP = 8
+    RAMP = 9
 
 
-_GUARD, _FALLBACK, _STALE, _DEVICE, _CABLE, _VEHICLE, _CAP, _RAMP = range(8)
+_GUARD, _FALLBACK, _STALE, _MANUAL, _ADVICE, _DEVICE, _CABLE, _VEHICLE, _CAP, _RAMP = range(10)
 """The rows of the table: plain integers, for an enum as an index costs more than the row."""
 
 
@@ -66,13 +70,15 @@ class Bounds:
     starting: Bools
     """May not rise only because the allocator or a collector's monitoring has just begun."""
     fallback_source: dict[int, str]
+    steered: Steered | None
 
 
 def bounds(
-    net: Network, state: AllocatorState, obs: Observed, inputs: Inputs, *, guard_a: Floats | None, now_ms: int
-) -> Bounds:
+    net: Network, state: AllocatorState, obs: Observed, inputs: Inputs, *, guard_a: Floats | None,
+    steered: Steered | None, now_ms: int,
+) -> Bounds:  # fmt: skip
     options, devices, setpoint = net.site.options, net.devices, state.setpoint_a
-    table = np.empty((8, net.count))
+    table = np.empty((10, net.count))
     table.fill(np.inf)
     may_raise, starting = _may_raise(net, state, obs, now_ms)
     sources = _fallbacks(net, obs, inputs, table[_FALLBACK])
@@ -94,11 +100,16 @@ def bounds(
         for bound in (_RAMP, _CAP, _CABLE):
             table[bound, waking] = np.maximum(table[bound, waking], WAKE_A)
     able = np.minimum(table[_FALLBACK], devices.max_a)
+    if steered is not None:
+        table[_MANUAL], table[_ADVICE] = steered.manual_a, steered.advice_a
+        for bound in (_VEHICLE, _CAP, _RAMP):
+            table[bound, steered.by_hand] = np.inf
+        able[steered.off] = 0.0
     able = (np.floor(able + EPS) >= devices.minimum_a) | devices.must_run
     high = np.minimum.reduce(table)
     high += EPS
     np.maximum(np.floor(high, out=high), devices.minimum_a, out=high)
-    return Bounds(high, table.argmin(axis=0), able, may_raise, starting, sources)
+    return Bounds(high, table.argmin(axis=0), able, may_raise, starting, sources, steered)
 
 
 def _may_raise(net: Network, state: AllocatorState, obs: Observed, now_ms: int) -> tuple[Bools, Bools]:

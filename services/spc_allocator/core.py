@@ -45,6 +45,7 @@ from spc_allocator.rounding import gate_raises, whole_steps
 from spc_allocator.rows import EPS, POWER, Bools, Floats, Network, slots_of, some
 from spc_allocator.standing import standing
 from spc_allocator.state import AllocatorState
+from spc_allocator.steering import steered
 
 
 @dataclass(slots=True)
@@ -135,7 +136,9 @@ def _share(net: Network, state: AllocatorState, seen: _Seen, inputs: Inputs, *, 
     guard_a, cut_by = None, dict[int, int]()
     if seen.alert.collectors:
         guard_a, cut_by = guard.cut(seen.alert, room, state.setpoint_a, net.devices.minimum_a, state.on & present)
-    bnd = bounds(net, state, obs, inputs, guard_a=guard_a, now_ms=now_ms)
+    bnd = bounds(
+        net, state, obs, inputs, guard_a=guard_a, steered=steered(net, inputs, shares.fair_v, now_ms), now_ms=now_ms
+    )
     grid = _new_quarter(net, state, obs, shares.fair_v, now_ms)
     shared = None if grid else _all_at_bound(state, seen, room, bnd)
     if shared is None:
@@ -181,7 +184,9 @@ def _in_steps(
     minimum_a, stubborn_a = net.devices.minimum_a, seen.booked.stubborn_a
     may_start = bnd.may_raise | (state.setpoint_a >= minimum_a)
     low_a = np.maximum(minimum_a, stubborn_a)
-    who = Candidates(obs.who.present & bnd.able, may_start, low_a, stubborn_a, obs.plugged_at_ms, obs.who.lost)
+    by_hand = bnd.steered.by_hand if bnd.steered is not None else state.kept.fixed.none
+    able = obs.who.present & bnd.able
+    who = Candidates(able, may_start, low_a, stubborn_a, obs.plugged_at_ms, obs.who.lost, by_hand)
     admitted = Admission(room, state, who, now_ms, grid).run()
     on = state.on
     if net.site.options.reserve_yields:
@@ -274,6 +279,8 @@ def _setpoints(cycle: Cycle, state: AllocatorState, now_ms: int) -> Floats:
     """Put all kinds together and remember what was told, and since when."""
     net, obs, before = cycle.net, cycle.obs, state.setpoint_a
     told = np.where(cycle.present, cycle.wanted_a, standing(net, obs.kind))
+    if cycle.bounds.steered is not None:
+        told[cycle.bounds.steered.off & ~cycle.present] = 0.0
     if obs.who.any_lost:
         held = np.floor(np.minimum(before, cycle.booked.lost_a) + EPS)
         told = np.where(obs.who.lost, np.where(held >= MIN_CURRENT_A, held, 0.0), told)

@@ -20,6 +20,8 @@ from spc_allocator.rows import EPS, POWER, Floats, Network
 _CODE: Final = {
     Bound.FALLBACK: ReasonCode.FALLBACK,
     Bound.STALE: ReasonCode.STALE,
+    Bound.MANUAL: ReasonCode.MANUAL,
+    Bound.ADVICE: ReasonCode.ADVICE,
     Bound.RAMP: ReasonCode.RAMP,
     Bound.CAP: ReasonCode.CAP,
     Bound.VEHICLE: ReasonCode.VEHICLE,
@@ -42,7 +44,9 @@ def reasons(cycle: Cycle, setpoint_a: Floats) -> list[Reason]:
     told, kinds = setpoint_a.tolist(), cycle.obs.kind.tolist()
     present, ranks = cycle.present.tolist(), pause_ranks(cycle)
     return [
-        _of_vehicle(cycle, slot, told[slot], ranks) if present[slot] else _of_no_vehicle(kinds[slot], told[slot])
+        _of_vehicle(cycle, slot, told[slot], ranks)
+        if present[slot]
+        else _of_no_vehicle(cycle, slot, kinds[slot], told[slot])
         for slot in range(len(told))
     ]
 
@@ -55,17 +59,19 @@ def pause_ranks(cycle: Cycle) -> dict[int, int]:
     return {slot: rank for rank, slot in enumerate((s for s in reversed(cycle.admitted.order) if able[s]), start=1)}
 
 
-def _of_no_vehicle(kind: int, told_a: float) -> Reason:
+def _of_no_vehicle(cycle: Cycle, slot: int, kind: int, told_a: float) -> Reason:
     if kind == LOST:
         return reason(ReasonCode.UNREACHABLE, told_a)
     if kind in (FREE, RESERVED):
+        if cycle.bounds.steered is not None and cycle.bounds.steered.off[slot]:
+            return _at_bound(cycle, slot, Bound(int(cycle.bounds.which[slot])), 0.0)
         return reason(ReasonCode.NO_VEHICLE, told_a)
     return reason(ReasonCode.OUT_OF_SERVICE)
 
 
 def _of_vehicle(cycle: Cycle, slot: int, told_a: float, ranks: dict[int, int]) -> Reason:
     if not cycle.bounds.able[slot]:
-        return reason(ReasonCode.FALLBACK, 0.0, source=cycle.bounds.fallback_source.get(slot))
+        return _at_bound(cycle, slot, Bound(int(cycle.bounds.which[slot])), 0.0)
     if slot in cycle.admitted.lacking:
         return _paused(cycle, cycle.admitted.lacking[slot], ranks[slot])
     if told_a == 0.0 and slot in cycle.admitted.budget:
@@ -81,12 +87,16 @@ def _of_vehicle(cycle: Cycle, slot: int, told_a: float, ranks: dict[int, int]) -
     return _row(cycle, stopped_by if row < 0 or cycle.left.left_a[stopped_by] < STEP_A - EPS else row)
 
 
-def _at_bound(cycle: Cycle, slot: int, which: Bound) -> Reason:
+def _at_bound(cycle: Cycle, slot: int, which: Bound, value_a: float | None = None) -> Reason:
     if which is Bound.GUARD:
         return _row(cycle, cycle.cut_by[slot])
     code = ReasonCode.STARTING if which is Bound.STALE and cycle.bounds.starting[slot] else _CODE[which]
-    source = cycle.bounds.fallback_source.get(slot) if which is Bound.FALLBACK else None
-    return reason(code, float(cycle.bounds.high_a[slot]), source=source)
+    source, steered = None, cycle.bounds.steered
+    if which is Bound.FALLBACK:
+        source = cycle.bounds.fallback_source.get(slot)
+    elif steered is not None and which in (Bound.MANUAL, Bound.ADVICE):
+        source = steered.source.get(slot)
+    return reason(code, float(cycle.bounds.high_a[slot]) if value_a is None else value_a, source=source)
 
 
 def _row(cycle: Cycle, row: int) -> Reason:

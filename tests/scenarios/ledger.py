@@ -123,6 +123,27 @@ def _fallback(world: World, value: dict[str, Any], _wrong: list[str]) -> None:
     world.fall_back(value["rule"], value["connectors"], float(value["max_a"]))
 
 
+def _mode(world: World, value: dict[str, Any], _wrong: list[str]) -> None:
+    """`a1: rule`, `a1: 16` for 16 A by hand, `a1: null` to release."""
+    for name, said in value.items():
+        if said is None:
+            del world.modes[name]
+        elif isinstance(said, str):
+            world.mode(name, said)
+        else:
+            world.mode(name, "manual", float(said))
+
+
+def _advice(world: World, value: dict[str, Any], _wrong: list[str]) -> None:
+    """`a1: 7` in kW from now on, `a1: [[0, 7], [15, 0]]` from so many minutes on, `a1: null` to release."""
+    for name, said in value.items():
+        if said is None:
+            del world.advices["gateway", name]
+        else:
+            slots = said if isinstance(said, list) else [[0, said]]
+            world.advise(name, *((60.0 * minutes, 1000.0 * kw) for minutes, kw in slots))
+
+
 def _expect(world: World, value: dict[str, Any], wrong: list[str]) -> None:
     """`a1: 6`, or `a1: [6, 9]` for anything between."""
     for name, expected in value.items():
@@ -159,6 +180,8 @@ _VERBS: dict[str, Callable[[World, Any, list[str]], None]] = {
     "meter_back": _meter_back,
     "charger_lost": _charger_lost,
     "fallback": _fallback,
+    "mode": _mode,
+    "advice": _advice,
     "expect_a": _expect,
     "because": _because,
     "expect_sum": _expect_sum,

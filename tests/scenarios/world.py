@@ -15,7 +15,19 @@ from busbar.config.model import SiteFile
 from busbar.config.packages import PackageFacts
 from busbar.config.site import Entity, Site, compile_site
 from busbar.domain.charging import Status
-from busbar.events import CollectorLimit, CollectorSample, ConnectorSample, Fallback, Reason, SiteSnapshot
+from busbar.domain.limits import ADVICE_SILENCE_MS, ADVICE_VALID_MS
+from busbar.events import (
+    Advice,
+    AdviceSlot,
+    AssetMode,
+    CollectorLimit,
+    CollectorSample,
+    ConnectorSample,
+    Fallback,
+    Mode,
+    Reason,
+    SiteSnapshot,
+)
 from busbar.units import PhaseVector
 from spc_allocator.core import Decided, decide
 from spc_allocator.inputs import Inputs
@@ -150,6 +162,10 @@ class World:
         """Collectors without a reading, since when."""
         self.limits: dict[tuple[str, str], CollectorLimit] = {}
         self.fallbacks: dict[str, Fallback] = {}
+        self.modes: dict[str, AssetMode] = {}
+        self.advices: dict[tuple[str, str], Advice] = {}
+        self.by_hand_at_s: dict[str, float] = {}
+        """When each was last run by hand."""
         self.told: dict[str, float] = {}
         self.last: Decided | None = None
         self.history: list[tuple[float, dict[str, float]]] = []
@@ -203,6 +219,26 @@ class World:
             since_ms=0, published_at_ms=0, lifetime_ms=10**9,
         )  # fmt: skip
 
+    def mode(self, asset: str, mode: str, current_a: float | None = None, source: str = "page") -> None:
+        self.modes[asset] = AssetMode(
+            asset=asset, source=source, mode=Mode(mode), current_a=current_a, published_at_ms=self.now_ms
+        )
+
+    def advise(self, asset: str, *slots: tuple[float, float], source: str = "gateway") -> None:
+        """`slots`: (seconds from now, W)."""
+        self.advices[source, asset] = Advice(
+            asset=asset, source=source, until_ms=self.now_ms + ADVICE_VALID_MS, published_at_ms=self.now_ms,
+            slots=tuple(AdviceSlot(start_ms=self.now_ms + round(1000 * at_s), power_w=w) for at_s, w in slots),
+        )  # fmt: skip
+
+    def inputs(self) -> Inputs:
+        """What is said from outside. Each advice has come when it was given."""
+        advice = tuple(a for a in self.advices.values() if self.now_ms - a.published_at_ms < ADVICE_SILENCE_MS)
+        return Inputs(
+            tuple(self.limits.values()), tuple(self.fallbacks.values()), 0, modes=tuple(self.modes.values()),
+            advice=advice, utc_ms=self.now_ms,
+        )  # fmt: skip
+
     # -- time
 
     def run_to(self, until_s: float) -> None:
@@ -219,8 +255,9 @@ class World:
 
     def allocate(self, guard: Sequence[str] = ()) -> Decided:
         raw = self.over_rating() if self.use_guard else []
-        inputs = Inputs(tuple(self.limits.values()), tuple(self.fallbacks.values()), 0)
-        decided = decide(self.net, self.state, self.snapshot([*guard, *raw]), inputs, self.now_ms, check=self.check)
+        shown = self.snapshot([*guard, *raw])
+        self.by_hand_at_s |= {name: self.now_s for name, one in self.modes.items() if one.mode is Mode.MANUAL}
+        decided = decide(self.net, self.state, shown, self.inputs(), self.now_ms, check=self.check)
         self.state, self.last = decided.state, decided
         self.told = decided.told()
         self.history.append((self.now_s, self.told))

@@ -1,0 +1,68 @@
+"""How connectors are run: by hand, by the rules, or by advice (SPC-9). Upper bounds like all others.
+
+- **advice** (default): once there is advice, what it says is the most: 0 or less pauses; less than the minimum means
+  the minimum; else whole amperes, by the measured voltage and the phases in use. Of several sources the newest given
+  holds. Before there is advice, and when it ends, the rules alone.
+- **rule**: advice is not heard.
+- **manual**: at most the setpoint by hand, 0 switches off. Neither ramp nor cap nor what is known of the vehicle holds;
+  rows, fallbacks, stale inputs and the device do.
+
+When a mode or an advice ends, the connector goes on by the ramp from where it is. A mode belongs to the connector: it
+stays when the vehicle leaves. One that is switched off is not offered the standing 6 A of free connectors either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from busbar.domain.precedence import newest_given
+from busbar.events import Mode
+from spc_allocator.inputs import Inputs
+from spc_allocator.rows import EPS, Bools, Floats, Network
+from spc_allocator.series import power_at
+
+
+@dataclass(slots=True)
+class Steered:
+    """What modes and advice make of a cycle, by slot."""
+
+    manual_a: Floats
+    """inf: not by hand."""
+    advice_a: Floats
+    """inf: no advice is heard."""
+    by_hand: Bools
+    off: Bools
+    """Switched off, by hand or by advice."""
+    source: dict[int, str]
+    """Who said it."""
+
+
+def steered(net: Network, inputs: Inputs, fair_v: Floats, now_ms: int) -> Steered | None:
+    """`fair_v`: volts summed over the phases that each vehicle uses. None where nobody says anything."""
+    if not inputs.modes and not inputs.advice:
+        return None
+    manual_a, advice_a = np.full(net.count, np.inf), np.full(net.count, np.inf)
+    source: dict[int, str] = {}
+    deaf = set[int]()
+    for mode in inputs.modes:
+        slot = net.slot.get(mode.asset)
+        if slot is None:
+            continue
+        if mode.mode is not Mode.ADVICE:
+            deaf.add(slot)
+        if mode.mode is Mode.MANUAL and mode.current_a is not None:
+            manual_a[slot], source[slot] = _allowed(mode.current_a, float(net.devices.minimum_a[slot])), mode.source
+    utc_ms = now_ms if inputs.utc_ms is None else inputs.utc_ms
+    for advice in sorted(inputs.advice, key=lambda advice: newest_given(advice.published_at_ms, advice.source)):
+        slot, power_w = net.slot.get(advice.asset), power_at(advice.slots, utc_ms, None)
+        if slot is not None and slot not in deaf and power_w is not None:
+            advised_a = power_w / float(fair_v[slot])
+            advice_a[slot], source[slot] = _allowed(advised_a, float(net.devices.minimum_a[slot])), advice.source
+    return Steered(manual_a, advice_a, np.isfinite(manual_a), (manual_a == 0.0) | (advice_a == 0.0), source)
+
+
+def _allowed(current_a: float, minimum_a: float) -> float:
+    """0, or whole amperes not below the minimum."""
+    return 0.0 if current_a <= 0.0 else max(float(np.floor(current_a + EPS)), minimum_a)
