@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from busbar.domain.limits import SETPOINT_LIFETIME_MS
-from busbar.domain.topology import to_own_frame
 from busbar.events import Decision, PausedConnector
 from busbar.units import PhaseVector
 from spc_allocator.core import Decided
 from spc_allocator.cycle import Cycle
 from spc_allocator.explain import own_phase, pause_ranks
-from spc_allocator.rows import EPS, Floats, slots_of
+from spc_allocator.rows import EPS, Floats, Network, slots_of
 
 
 def decisions(decided: Decided, epoch: int, published_at_ms: int) -> list[Decision]:
@@ -20,32 +19,39 @@ def decisions(decided: Decided, epoch: int, published_at_ms: int) -> list[Decisi
     held = np.maximum(np.where(cycle.present, cycle.booked.held_a, 0.0), cycle.wanted_a)
     booked = net.below(cycle.load[:3] * held + cycle.other_a)
     lim = cycle.limits
-    tables = [t.T.tolist() for t in (lim.limit_a, lim.background_a, booked, lim.limit_a - lim.background_a - booked)]
+    left = lim.limit_a - lim.background_a - booked
+    limit, background, taken, headroom = (_own_frames(net, t) for t in (lim.limit_a, lim.background_a, booked, left))
     paused = _paused(cycle, decided)
     words = _bound_by(decided)
-    out = []
-    for collector in net.site.collectors:
-        index, phases = collector.index, collector.root_phases
-        limit, background, taken, headroom = (to_own_frame(PhaseVector(*t[index]), phases) for t in tables)
-        out.append(
-            Decision(
-                collector=collector.id, snapshot=decided.state.snapshot, epoch=epoch, published_at_ms=published_at_ms,
-                lifetime_ms=SETPOINT_LIFETIME_MS, limit_a=limit, reserve_a=float(lim.reserve_a[index]),
-                background_a=background, booked_a=taken, headroom_a=headroom,
-                paused=tuple(p for slot, p in paused if net.under[index, slot]), bound_by=words.get(index),
-            )
-        )  # fmt: skip
-    return out
-
-
-def _paused(cycle: Cycle, decided: Decided) -> list[tuple[int, PausedConnector]]:
-    """In order of rank: connectors with a vehicle that are off."""
-    ranks = pause_ranks(cycle)
-    off = [slot for slot in ranks if not decided.state.on[slot]]
+    reserve, snapshot = lim.reserve_a.tolist(), decided.state.snapshot
     return [
-        (slot, PausedConnector(connector=cycle.net.ids[slot], rank=ranks[slot], need=float(decided.state.need[slot])))
-        for slot in sorted(off, key=lambda slot: ranks[slot])
-    ]
+        Decision.trusted(
+            collector=collector.id, snapshot=snapshot, epoch=epoch, published_at_ms=published_at_ms,
+            lifetime_ms=SETPOINT_LIFETIME_MS, limit_a=limit[index], reserve_a=reserve[index],
+            background_a=background[index], booked_a=taken[index], headroom_a=headroom[index],
+            paused=tuple(paused.get(index, ())),
+            bound_by=words.get(index),
+        )
+        for index, collector in enumerate(net.site.collectors)
+    ]  # fmt: skip
+
+
+def _own_frames(net: Network, root: Floats) -> list[PhaseVector]:
+    """By collector, in its own frame; `root` is 3 x V."""
+    padded = np.concatenate((root, np.zeros((1, net.collectors))))
+    return [*map(PhaseVector._make, np.take_along_axis(padded, net.own_order, axis=0).T.tolist())]
+
+
+def _paused(cycle: Cycle, decided: Decided) -> dict[int, list[PausedConnector]]:
+    """By collector, in order of rank: connectors below it with a vehicle that are off."""
+    below: dict[int, list[PausedConnector]] = {}
+    for slot, rank in pause_ranks(cycle).items():  # in order of rank
+        if not decided.state.on[slot]:
+            need = float(decided.state.need[slot])
+            paused = PausedConnector.trusted(connector=cycle.net.ids[slot], rank=rank, need=need)
+            for index in cycle.net.path[slot]:
+                below.setdefault(index, []).append(paused)
+    return below
 
 
 def _bound_by(decided: Decided) -> dict[int, str]:

@@ -121,6 +121,7 @@ class Network:
         self.collectors = len(site.collectors)
         self.rated_a = np.array([c.root_rated_a for c in site.collectors], dtype=float).T.copy()
         """3 x V; 0 where a collector does not have the conductor."""
+        self.own_order = _own_order(site)
         self.most_a = self.rated_a.max(axis=0)
         """V: largest rating of its conductors."""
         self.fixed_a = np.array([c.file.fixed_reserve_a for c in site.collectors], dtype=float)
@@ -197,6 +198,14 @@ def _devices(site: Site, entities: tuple[Entity, ...]) -> Devices:
         reaction_ms=np.array([1000 * (f.reaction_s if f else REACTION_TIME_S) for f in facts], dtype=np.int64),
         watchdog_ms=np.array([1000 * (p.watchdog_s if p else 30.0) for p in points], dtype=np.int64),
     )
+
+
+def _own_order(site: Site) -> Ints:
+    """3 x V: the grid connection's conductor behind each own one of a collector; 3 where it has none."""
+    order = np.full((3, len(site.collectors)), 3, dtype=np.int64)
+    for collector in site.collectors:
+        order[: len(collector.root_phases), collector.index] = collector.root_phases
+    return order
 
 
 def _limits(values: list[float | None]) -> Floats:
