@@ -26,6 +26,7 @@ from field_driver_modbus.service import FieldDriverModbus
 
 T = TypeVar("T", bound=Event)
 DEMO = Path(__file__).parent.parent / "examples" / "demo.yaml"
+DEPOT = DEMO.with_name("depot.yaml")
 UTC_START_MS = 1_568_160_000_000
 DRIVER = "modbus-1"
 QUICK = ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "b4")

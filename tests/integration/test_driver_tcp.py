@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +20,7 @@ from busbar.sim.twin import build_devices, build_plant
 from busbar.store import MemoryStore
 from busbar.subjects import SETPOINT
 from busbar.testing.waiting import until
-from driver_rig import DEMO, DRIVER
+from driver_rig import DEMO, DEPOT, DRIVER
 from field_driver_modbus.service import FieldDriverModbus
 
 pytestmark = pytest.mark.integration
@@ -28,10 +30,10 @@ PLAYED = ("charx", "alfen-1", "sdm-parking")
 class Loopback:
     """Servers on free ports, and a transport factory that finds them by the site's addresses."""
 
-    def __init__(self) -> None:
-        self.site = load_site(DEMO)
+    def __init__(self, site: Path = DEMO, played: Collection[str] = PLAYED) -> None:
+        self.site = load_site(site)
         self.plant = build_plant(self.site, 1)
-        self.devices = {k: d for k, d in build_devices(self.site, self.plant).items() if k in PLAYED}
+        self.devices = {k: d for k, d in build_devices(self.site, self.plant).items() if k in played}
         self.ports: dict[str, int] = {}
 
     async def serve(self) -> list[asyncio.Task[None]]:
@@ -63,7 +65,7 @@ async def test_measurements_setpoints_and_verification_work_over_real_tcp() -> N
     log = logging.getLogger("test.driver")
     shell = Shell(FieldDriverModbus(Context(loopback.site, bus, clock, DRIVER, MemoryStore(), loopback.transport, log)))
     running = asyncio.create_task(shell.run())
-    allocator = asyncio.create_task(command(network))
+    allocator = asyncio.create_task(command(network, {"a1": {"current_a": 13.0}, "b1": {"current_a": 13.0}}))
     for connector in ("a1", "b1"):
         port = loopback.plant.evses[connector]
         port.plugged = port.wants_current = True
@@ -81,16 +83,42 @@ async def test_measurements_setpoints_and_verification_work_over_real_tcp() -> N
     await running
 
 
-async def command(network: MemoryNetwork) -> None:
-    """An allocator of 13 A for everybody."""
+async def command(network: MemoryNetwork, setpoints: Mapping[str, Mapping[str, float]]) -> None:
+    """An allocator that always says the same."""
     voice = network.connect(ANY_SERVICE)
     seq = 0
     while True:
         seq += 1
-        for connector in ("a1", "b1"):
+        for asset, values in setpoints.items():
             setpoint = Setpoint(
-                asset=connector, driver=DRIVER, epoch=1, seq=seq, published_at_ms=0, lifetime_ms=5000,
-                current_a=13.0, reason=Reason(code=ReasonCode.ADVICE), snapshot=seq,
+                asset=asset, driver=DRIVER, epoch=1, seq=seq, published_at_ms=0, lifetime_ms=5000,
+                reason=Reason(code=ReasonCode.ADVICE), snapshot=seq, **values,
             )  # fmt: skip
-            await voice.publish(SETPOINT, setpoint, DRIVER, connector)
+            await voice.publish(SETPOINT, setpoint, DRIVER, asset)
         await asyncio.sleep(0.5)
+
+
+async def test_spc_12_spc_13_a_battery_and_a_roof_are_set_and_read_back_over_real_tcp() -> None:
+    loopback = Loopback(DEPOT, ("pv-inverter", "battery-system"))
+    tasks = await loopback.serve()
+    clock = SystemClock()
+    network = MemoryNetwork(loopback.site.id, clock, wire=True)
+    seen: dict[str, Measurement] = {}
+    results: dict[str, SetpointResult] = {}
+    network.tap(lambda _, e: seen.update({e.asset: e}) if isinstance(e, Measurement) else None)
+    network.tap(lambda _, e: results.update({e.asset: e}) if isinstance(e, SetpointResult) else None)
+    bus = network.connect(FieldDriverModbus.service, DRIVER)
+    log = logging.getLogger("test.driver")
+    shell = Shell(FieldDriverModbus(Context(loopback.site, bus, clock, DRIVER, MemoryStore(), loopback.transport, log)))
+    running = asyncio.create_task(shell.run())
+    watts = {"battery": {"power_w": -7_000.0}, "pv": {"power_w": -12_000.0}}
+    allocator = asyncio.create_task(command(network, watts))
+    wanted = {("battery", -7_000.0), ("pv", -12_000.0)}
+    await until(lambda: wanted <= {(a, r.applied_w) for a, r in results.items() if r.outcome == "Applied"})
+    await until(lambda: loopback.plant.batteries["battery"].setpoint_w == -7_000.0)
+    await until(lambda: loopback.plant.pvs["pv"].limit_fraction == pytest.approx(0.4))
+    assert seen["battery"].number("watchdog_timeout_s") == 60.0
+    for task in (*tasks, allocator):
+        task.cancel()
+    shell.stop()
+    await running

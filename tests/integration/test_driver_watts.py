@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,7 @@ from busbar.config.load import load_site
 from busbar.events import Outcome
 from busbar.sim.devices import SunSpecInverter
 from busbar.sim.faults import Faults
-from driver_rig import Rig, play
+from driver_rig import DEPOT, Rig, play
 
 
 def limit_of(rig: Rig) -> float:
@@ -106,7 +105,7 @@ def test_an_inverter_that_only_repeats_its_limit_is_found_by_its_power() -> None
     assert rig.result("pv").outcome is Outcome.UNVERIFIED
 
 
-DEPOT = load_site(Path(__file__).parents[2] / "examples" / "depot.yaml")
+DEPOT_SITE = load_site(DEPOT)
 
 
 def told_w(rig: Rig) -> float:
@@ -123,7 +122,7 @@ def test_spc_13_a_battery_charges_discharges_and_rests_as_told(power_w: float) -
         measured = rig.measurement("battery")
         assert (measured.number("setpoint_power_w"), measured.number("watchdog_timeout_s")) == (power_w, 60.0)
 
-    rig = play(story, DEPOT)
+    rig = play(story, DEPOT_SITE)
     result = rig.result("battery")
     assert (result.outcome, result.requested_w, result.applied_w) == (Outcome.APPLIED, power_w, power_w)
     assert rig.alarms() == []
@@ -138,7 +137,7 @@ def test_fb_3_a_driver_that_dies_leaves_a_battery_that_stops_by_itself() -> None
         await asyncio.sleep(62.0)
         assert told_w(rig) == 0.0
 
-    play(story, DEPOT)
+    play(story, DEPOT_SITE)
 
 
 def test_fb_3_without_setpoints_a_battery_is_held_and_then_stopped() -> None:
@@ -150,7 +149,7 @@ def test_fb_3_without_setpoints_a_battery_is_held_and_then_stopped() -> None:
         await asyncio.sleep(15.0)
         assert told_w(rig) == 0.0
 
-    rig = play(story, DEPOT)
+    rig = play(story, DEPOT_SITE)
     assert (rig.result("battery").stage, rig.result("battery").outcome) == ("fallback", Outcome.APPLIED)
 
 
@@ -164,7 +163,7 @@ def test_fc_8_the_reversion_timer_is_fed_by_the_control_side_only() -> None:
         await asyncio.sleep(29.0)
         assert told_w(rig) == 6_000.0
 
-    play(story, DEPOT)
+    play(story, DEPOT_SITE)
 
 
 def test_a_battery_that_restarts_gets_fallback_time_and_setpoint_again() -> None:
@@ -176,7 +175,7 @@ def test_a_battery_that_restarts_gets_fallback_time_and_setpoint_again() -> None
         assert told_w(rig) == 9_000.0
         assert rig.measurement("battery").number("watchdog_timeout_s") == 60.0
 
-    assert play(story, DEPOT).result("battery").outcome is Outcome.APPLIED
+    assert play(story, DEPOT_SITE).result("battery").outcome is Outcome.APPLIED
 
 
 def test_more_than_the_site_file_allows_is_never_asked_of_a_battery() -> None:
@@ -185,7 +184,7 @@ def test_more_than_the_site_file_allows_is_never_asked_of_a_battery() -> None:
         await rig.control_w(12, battery=-90_000.0)
         assert told_w(rig) == -30_000.0
 
-    play(story, DEPOT)
+    play(story, DEPOT_SITE)
 
 
 def test_a_new_driver_keeps_what_the_battery_does_until_somebody_decides() -> None:
@@ -199,7 +198,7 @@ def test_a_new_driver_keeps_what_the_battery_does_until_somebody_decides() -> No
         await rig.control_w(5, battery=3_000.0)
         assert told_w(rig) == 3_000.0
 
-    play(story, DEPOT)
+    play(story, DEPOT_SITE)
 
 
 def test_spc_12_a_standing_injection_limit_is_what_the_roof_falls_back_to_and_it_never_frees_itself() -> None:
@@ -216,4 +215,4 @@ def test_spc_12_a_standing_injection_limit_is_what_the_roof_falls_back_to_and_it
         await asyncio.sleep(120.0)
         assert limit_of(rig) == pytest.approx(20 / 30, abs=1e-4)
 
-    play(story, DEPOT)
+    play(story, DEPOT_SITE)
