@@ -81,9 +81,12 @@ class Rig:
         """One setpoint in A."""
         await self._tell(connector, epoch, seq, current_a=current_a)
 
-    async def tell_w(self, asset: str, power_w: float) -> None:
-        """One setpoint in W."""
-        await self._tell(asset, power_w=power_w)
+    async def tell_w(self, asset: str, power_w: float, reactive_power_var: float | None = None) -> None:
+        """One setpoint in W, and in var where it is asked for."""
+        if reactive_power_var is None:
+            await self._tell(asset, power_w=power_w)
+        else:
+            await self._tell(asset, power_w=power_w, reactive_power_var=reactive_power_var)
 
     async def _tell(self, asset: str, epoch: int | None = None, seq: int | None = None, **value: float) -> None:
         self.seq += 1

@@ -18,6 +18,7 @@ from busbar.events import Fallback, Outcome, Session, Setpoint, SetpointResult, 
 from field_driver_modbus.keeper import Points, Problem, Qualities, WatchdogKeeper, number
 from field_driver_modbus.obedience import Obedience
 from field_driver_modbus.power_stages import PowerStages
+from field_driver_modbus.reactive import Reactive
 from field_driver_modbus.stages import Target
 from field_driver_modbus.writer import Order, Report, Writer
 
@@ -43,6 +44,7 @@ class PowerUnit:
         self._booked_w = booked_w
         self._writer: Writer | None = None
         self._obedience = Obedience(0.0, 0.0)
+        self._reactive = Reactive(asset.reactive_power_max_var if isinstance(asset, Pv) else 0.0)
         self._problems: dict[str, Problem] = {}
         self._reported: tuple[str, Report] | None = None
         self._reported_s = 0.0
@@ -68,7 +70,8 @@ class PowerUnit:
             self._problems["read_only"] = Problem(f"package {plan.package_id} is unproven: nothing is written to it")
         else:
             max_age_s = plan.fast.max_age_for_control_ms / 1000.0
-            self._writer = Writer(command, self._keeper(plan), max_age_s, ECHO_W, exponents)
+            self._writer = Writer(command, self._keeper(plan), max_age_s, echo=ECHO_W, exponents=exponents)
+            self._reactive.fit(plan, exponents)
 
     def _keeper(self, plan: DevicePlan) -> WatchdogKeeper | None:
         asset = self._asset
@@ -86,11 +89,15 @@ class PowerUnit:
     def lost(self) -> None:
         """The connection to the device is gone."""
         self._obedience.forget()
+        self._reactive.lost()
         if self._writer is not None:
             self._writer.lost()
 
     def setpoint(self, setpoint: Setpoint, life_left_s: float, now_s: float) -> bool:
-        return self.stages.setpoint(setpoint, life_left_s, now_s)
+        counts = self.stages.setpoint(setpoint, life_left_s, now_s)
+        if counts:
+            self._reactive.setpoint(setpoint)
+        return counts
 
     def fallback(self, event: Fallback, life_left_s: float, now_s: float) -> None:
         """Fallback events name connectors; an asset falls back by the age of its own setpoint."""
@@ -100,6 +107,7 @@ class PowerUnit:
         if self._writer is None:
             return []
         self._writer.observe(points, quality, asked_s, now_s)
+        self._reactive.observe(points, quality, asked_s, now_s)
         shown_w = self._writer.device_limit
         if shown_w is not None and not self.stages.adopted:
             self.stages.adopt(shown_w, self._booked_w)
@@ -110,8 +118,9 @@ class PowerUnit:
         """What is to be written now, and to whom the outcome is told."""
         if self._writer is None:
             return None
-        order = self._writer.order(self.stages.target(now_s), now_s)
-        return None if order is None else (order, self._writer)
+        target = self.stages.target(now_s)
+        order = self._writer.order(target, now_s)
+        return self._reactive.order(target, now_s) if order is None else (order, self._writer)
 
     def result(self, now_s: float, at_ms: int) -> SetpointResult | None:
         """The result where it has changed, and every 10 s."""
@@ -147,4 +156,4 @@ class PowerUnit:
         """Open problems by code."""
         theirs = {} if self._writer is None else self._writer.problems
         own = self._obedience.problem
-        return {**self._problems, **theirs, **({"disobeys": own} if own else {})}
+        return {**self._problems, **theirs, **self._reactive.problems, **({"disobeys": own} if own else {})}

@@ -74,13 +74,15 @@ def away_from_zero(new: float, present: float) -> bool:
 
 class Writer:
     """One command, its verification, and the watchdog behind it. `echo`: the point that repeats what was written;
-    `exponents`: scale factors as the device shows them, kept up to date by the owner."""
+    `exponents`: scale factors as the device shows them, kept up to date by the owner; `refresh_s`: how often to repeat
+    a command with a time of its own, where no keeper knows."""
 
     def __init__(
-        self, command: CommandPlan, keeper: WatchdogKeeper | None, max_age_s: float, echo: str = ECHO,
-        exponents: Mapping[str, int] | None = None,
+        self, command: CommandPlan, keeper: WatchdogKeeper | None, max_age_s: float, *, echo: str = ECHO,
+        exponents: Mapping[str, int] | None = None, refresh_s: float | None = None,
     ) -> None:  # fmt: skip
         self._command = command
+        self._own_refresh_s = refresh_s
         self._echo_point = echo
         self._exponents = exponents
         self._whole: float | None = None
@@ -262,12 +264,10 @@ class Writer:
 
     def _refresh(self, prepared: Prepared, target: Target, now_s: float) -> Order | None:
         commanded = target.stage is not Stage.FALLBACK and target.seq >= 0
-        if self._keeper is None or not (commanded or target.bound_by):
+        every_s = self._keeper.refresh_s if self._keeper is not None else self._own_refresh_s
+        if every_s is None or not (commanded or target.bound_by) or now_s - self._refreshed_s < every_s:
             return None
-        every_s = self._keeper.refresh_s
-        if every_s is None or now_s - self._refreshed_s < every_s:
-            return None
-        beat = self._keeper.plan.heartbeat(self._beats)
+        beat = self._keeper.plan.heartbeat(self._beats) if self._keeper is not None else None
         if beat is not None:
             return Order(Step.BEAT, (beat,))
         return Order(Step.SETPOINT, prepared.writes, prepared.sent)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import yaml
 
 from busbar.config.load import load_site
+from busbar.config.model import SiteFile
+from busbar.config.site import Site, compile_site
 from busbar.events import Outcome
 from busbar.sim.devices import SunSpecInverter
 from busbar.sim.faults import Faults
@@ -216,3 +219,43 @@ def test_spc_12_a_standing_injection_limit_is_what_the_roof_falls_back_to_and_it
         assert limit_of(rig) == pytest.approx(20 / 30, abs=1e-4)
 
     play(story, DEPOT_SITE)
+
+
+def with_reactive() -> Site:
+    """The depot, whose roof may be asked for 10 kvar."""
+    data = yaml.safe_load(DEPOT.read_text("utf-8"))
+    next(asset for asset in data["assets"] if asset["kind"] == "pv")["reactive_power_max_var"] = 10_000
+    return compile_site(SiteFile.model_validate(data), DEPOT_SITE.packages)
+
+
+def test_spc_12_reactive_power_is_asked_for_beside_the_limit_and_ends_with_the_setpoints() -> None:
+    async def story(rig: Rig) -> None:
+        rig.start()
+        roof = rig.plant.pvs["pv"]
+        for _ in range(15):
+            await rig.tell_w("pv", -21_000.0, 6_000.0)
+            await asyncio.sleep(1.0)
+        assert limit_of(rig) == pytest.approx(0.7)
+        assert roof.asked_var == pytest.approx(6_000.0)
+        assert rig.measurement("pv").number("setpoint_reactive_power_var") == pytest.approx(6_000.0)
+        for _ in range(70):  # longer than the device's own time
+            await rig.tell_w("pv", -21_000.0, -50_000.0)
+            await asyncio.sleep(1.0)
+        assert roof.asked_var == pytest.approx(-9_999.0), (
+            "no more than the site file allows, in hundredths of a percent"
+        )
+        await asyncio.sleep(36.0)
+        assert roof.asked_var == 0.0
+        await asyncio.sleep(60.0)
+        assert roof.asked_var is None, "its own time has run out"
+
+    assert play(story, with_reactive()).alarms() == []
+
+
+def test_an_inverter_that_nobody_asks_for_reactive_power_is_not_told_about_it() -> None:
+    async def story(rig: Rig) -> None:
+        rig.start()
+        await rig.control_w(20, pv=-10_000.0)
+        assert rig.plant.pvs["pv"].asked_var is None
+
+    play(story, with_reactive())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -131,6 +131,32 @@ async def test_a_limit_in_w_is_written_as_the_device_s_share_of_its_rating_then_
     assert plan.watchdog is not None
     setup = plan.watchdog.configure(fallback=0.0, timeout_s=60.0)
     assert [(w.address - model, w.words) for w in setup.writes] == [(7, (60,))]
+
+
+def der_controls() -> list[int]:
+    """704 with scale factors of -2 for both percentages."""
+    body = [0] * 65
+    body[52], body[56] = -2 & 0xFFFF, -2 & 0xFFFF
+    return [704, *body]
+
+
+@pytest.mark.parametrize(
+    ("model", "factor", "writes"),
+    [
+        (controls, "sf_123_varpct_sf",    [(19, (60,)), (21, (1,)), (15, (0x10000 - 2500,)), (22, (1,))]),
+        (der_controls, "sf_704_varsetpct_sf", [(45, (0, 60)), (36, (0,)), (42, (0x10000 - 2500,)), (35, (1,))]),
+    ],
+    ids=["123", "704"],
+)  # fmt: skip
+async def test_reactive_power_is_written_as_each_model_numbers_its_modes(
+    model: Callable[[], list[int]], factor: str, writes: list[tuple[int, tuple[int, ...]]]
+) -> None:
+    found = await discover(ImageDevice(chain(COMMON, inverter(), nameplate(), model())), 1, package())
+    plan = compile_plan(found, unit_id=None, instance=1, kind=AssetKind.PV)
+    start = 40000 + 2 + 68 + 52 + 28
+    prepared = plan.command("set_reactive_power").prepare(5_000.0, exponents={factor: -2}, whole=20_000.0)
+    assert [(w.address - start, w.words) for w in prepared.writes] == writes
+    assert prepared.sent == 5_000.0
 
 
 async def test_an_inverter_without_controls_cannot_be_limited() -> None:

@@ -158,8 +158,10 @@ def test_at_night_the_inverter_sleeps() -> None:
         (LIMIT_PCT, 10_001, 3),
         (ENABLE, 2, 3),
         (CONNECT, 2, 3),
-        (40250, 1, 3),  # reactive power is not controlled
-        (40242, 1, 3),
+        (40250, 2, 3),
+        (40249, 2, 3),  # a share of WMax is all it knows
+        (40243, 10_001, 3),
+        (40242, 1, 3),  # a fixed power factor is not to be had
         (40234, 5, 2),  # WinTms: not implemented
         (40084, 0, 2),
         (40000, 0, 2),
@@ -198,3 +200,14 @@ def test_an_unknown_state_is_reported_as_it_is() -> None:
     device, _, at = inverter()
     device.faults = Faults(unknown_status="99")
     assert at.get(40108, "H") == 99
+
+
+def test_reactive_power_is_a_share_of_w_max_over_excited_positive_until_it_reverts() -> None:
+    device, port, at = inverter()
+    for address, value in ((40247, 30), (40249, 1), (40243, 0x10000 - 2500), (40250, 1)):
+        at.put(address, value)
+    asked = []
+    for end_s in (2.0, 33.0):
+        run_until(device, end_s)
+        asked.append((port.asked_var, at.get(40243, "h"), at.get(40250, "H")))
+    assert asked == [(0.25 * port.rated_power_w, -2500, 1), (None, -2500, 0)]

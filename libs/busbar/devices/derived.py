@@ -58,6 +58,11 @@ def _limit_of(rule: Derived, values: Sequence[Value]) -> Value:
     return rule.factor * limit * whole + 0.0 if switch == 1 else math.copysign(whole, rule.factor)
 
 
+def _part_of(rule: Derived, values: Sequence[Value]) -> Value:
+    share, whole, switch = _numbers(values)
+    return rule.factor * share * whole + 0.0 if switch == 1 else None
+
+
 def _word(value: Value) -> str:
     """A value as it stands in a map's key: whole numbers without a decimal point."""
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -66,9 +71,12 @@ def _word(value: Value) -> str:
 OPERATORS: Final[dict[str, Operator]] = {
     "sum": _sum, "diff": _diff, "neg": _neg, "mul": _mul, "mask_shift": _mask_shift, "map": _map,
     "pair_map": _pair_map, "if_enabled": _if_enabled, "limit_of": _limit_of,
+    "part_of": _part_of,
 }  # fmt: skip
-NUMERIC: Final = frozenset({"sum", "diff", "neg", "mul", "mask_shift", "if_enabled", "limit_of"})
-ARGUMENTS: Final = {"neg": 1, "mul": 1, "mask_shift": 1, "map": 1, "pair_map": 2, "if_enabled": 2, "limit_of": 3}
+NUMERIC: Final = frozenset({"sum", "diff", "neg", "mul", "mask_shift", "if_enabled", "limit_of", "part_of"})
+ARGUMENTS: Final = {
+    "neg": 1, "mul": 1, "mask_shift": 1, "map": 1, "pair_map": 2, "if_enabled": 2, "limit_of": 3, "part_of": 3,
+}  # fmt: skip
 """Exact number of arguments, where it is fixed."""
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Final
 
 from busbar.devices.derived import ARGUMENTS
-from busbar.devices.package import Command, DevicePackage, Point
+from busbar.devices.package import Command, DevicePackage, Point, Step
 from busbar.devices.wire import integer_range, resolution
 
 Path = tuple[str | int, ...]
@@ -174,7 +174,9 @@ def _derived(package: DevicePackage, name: str, op: str, args: list[str]) -> Ite
     missing = [a for a in args if a not in groups]
     for arg in missing:
         yield Finding((*path, "args"), f"{arg}: no such point", "derive from declared points")
-    together = [a for i, a in enumerate(args) if not (op == "limit_of" and i == 1)]  # a rating hardly ever changes
+    together = [
+        a for i, a in enumerate(args) if not (op in ("limit_of", "part_of") and i == 1)
+    ]  # a rating hardly ever changes
     if not missing and len({groups[a] for a in together}) > 1:
         yield Finding((*path, "args"), "from several groups", "derive from points that are polled together")
     if ARGUMENTS.get(op, len(args)) != len(args):
@@ -201,6 +203,7 @@ def _command(package: DevicePackage, command: Command) -> Iterator[tuple[Path, s
         path = ("steps", i)
         if not _known(package, step.write):
             yield (*path, "write"), "no such point", "write a declared point"
+        yield from _by_model(package, step, path)
         if point is None:
             continue
         if "w" not in point.access:
@@ -218,6 +221,16 @@ def _command(package: DevicePackage, command: Command) -> Iterator[tuple[Path, s
         _known(package, command.verify.point) or command.verify.point in package.derived
     ):
         yield ("verify", "point"), "no such point", "verify by a declared point"
+
+
+def _by_model(package: DevicePackage, step: Step, path: Path) -> Iterator[tuple[Path, str, str]]:
+    if not step.by_model:
+        return
+    bind = package.sunspec.bind.get(step.write) if package.sunspec else None
+    models = {source.partition(":")[0] for source in bind.from_} if bind else set()
+    if models != step.by_model.keys():
+        found = ", ".join(sorted(models)) or "none"
+        yield (*path, "by_model"), f"does not name the models of the point ({found})", "give one value for each"
 
 
 def _share(package: DevicePackage, command: Command) -> Iterator[tuple[Path, str, str]]:

@@ -233,11 +233,13 @@ class Derived(Model):
     sum, diff, neg, mul (by `factor`), first_available; mask_shift (bits of a number); map (text of one value);
     pair_map (`map` has keys "first,second"; no such pair: the first passes through); if_enabled (the first while the
     second, a switch, is 1, else not available); limit_of (limit, whole, switch: `factor` x limit x whole while the
-    switch is 1, else the whole with the sign of `factor`: nothing is limited).
+    switch is 1, else the whole with the sign of `factor`: nothing is limited); part_of (share, whole, switch: `factor`
+    x share x whole while the switch is 1, else not available).
     """
 
     op: Literal[
-        "sum", "diff", "neg", "mul", "first_available", "mask_shift", "map", "pair_map", "if_enabled", "limit_of"
+        "sum", "diff", "neg", "mul", "first_available", "mask_shift", "map", "pair_map", "if_enabled", "limit_of",
+        "part_of",
     ]  # fmt: skip
     args: Annotated[list[Name], Field(min_length=1, max_length=16)]
     unit: EngineeringUnit = ""
@@ -248,10 +250,12 @@ class Derived(Model):
 
 
 class Step(Model):
-    """One write of a command. Without `value` and `arg` it writes the command's own value."""
+    """One write of a command. Without `value`, `by_model` and `arg` it writes the command's own value."""
 
     write: Name
     value: Number | None = None
+    by_model: dict[Annotated[str, StringConstraints(pattern=r"^\d{1,5}$")], Number] = {}
+    """The value by the SunSpec model in which the point was found, where models number the same thing differently."""
     arg: Name | None = None
     fc: Literal[5, 6, 15, 16] | None = None
     """None: FC6 for one register, FC16 for several."""

@@ -172,6 +172,8 @@ def resolve(package: DevicePackage, chain: Chain) -> DevicePackage:
     by_id = {m.id: m for m in reversed(chain)}
     points: dict[str, Point] = {}
     used: dict[int, ModelAt] = {}
+    home: dict[str, str] = {}
+    """Model of each point."""
     missing: list[str] = []
     for name, bind in package.sunspec.bind.items():
         place = _place(bind, by_id)
@@ -180,12 +182,13 @@ def resolve(package: DevicePackage, chain: Chain) -> DevicePackage:
             continue
         model, point = place
         used[model.id] = model
+        home[name] = str(model.id)
         points |= _points(name, bind, model, point)
     if missing:
         raise ChainError(f"the device has no {', '.join(missing)}; its models: {', '.join(str(m.id) for m in chain)}")
     derived = {n: rule for n, rule in package.derived.items() if set(rule.args) <= points.keys()}
     there = points.keys() | derived.keys()
-    commands = {n: c for n, c in package.commands.items() if _names(c) <= there}
+    commands = {n: _fitted(c, home) for n, c in package.commands.items() if _names(c) <= there}
     resolved = package.model_copy(
         update={
             "sunspec": None,
@@ -239,6 +242,17 @@ def _points(name: str, bind: Bind, model: ModelAt, source: _ModelPoint) -> dict[
             internal=True,
         )  # fmt: skip
     return found
+
+
+def _fitted(command: Command, home: Mapping[str, str]) -> Command:
+    """The command with the values that fit the models of this device."""
+    if not any(step.by_model for step in command.steps):
+        return command
+    steps = [
+        step.model_copy(update={"value": step.by_model[home[step.write]], "by_model": {}}) if step.by_model else step
+        for step in command.steps
+    ]
+    return command.model_copy(update={"steps": steps})
 
 
 def _names(command: Command) -> set[str]:

@@ -71,6 +71,8 @@ class PvPort:
     rated_power_w: float = 10_000.0
     limit_fraction: float = 1.0
     """Written by the device model: 1.0 = not curtailed."""
+    asked_var: float | None = None
+    """Written by the device model: reactive power with our sign, all phases together; None: its own choice."""
     available_w: float = 0.0
     """What the sun would give without the limit, as a magnitude."""
     voltage_v: Triple = field(default_factory=_nominal)

@@ -5,6 +5,8 @@ What this inverter has not got reads as the not-implemented pattern of its type,
 - 123: WMaxLimPct counts when WMaxLim_Ena is 1. With WMaxLimPct_RvrtTms above 0 the limit reverts to none (Ena 0) that
   long after the last write to WMaxLimPct, WMaxLim_Ena or the time itself.
 - WMaxLimPct is a share of WMax (121), which an installer may set below the nameplate (120 WRtg).
+- VArWMaxPct, a share of WMax too, counts when VArPct_Ena and VArPct_Mod are 1; over-excited is positive. It reverts to
+  its own choice (Ena 0) VArPct_RvrtTms after the last write to one of the four.
 """
 
 from __future__ import annotations
@@ -42,6 +44,13 @@ _CONTROLS: Final = struct.Struct(">HH HHH HHHHH hHHHH 3hHHHHH hhh")
 _PCT_SF: Final = -2
 _FULL_PCT: Final = 10_000
 _PF_SF: Final = -4
+_HIGHEST: Final = {4: 1, 5: _FULL_PCT, 7: NO_U16 - 1, 9: 1, 14: 0, 15: _FULL_PCT, 19: NO_U16 - 1, 21: 1, 22: 1}
+"""Of what can be written in 123, by offset; of a signed one the magnitude."""
+_FIELDS: Final = {
+    4: "connected", 5: "limit_pct", 7: "revert_s", 9: "enabled", 15: "var_pct", 19: "var_revert_s", 21: "var_mode",
+    22: "var_enabled",
+}  # fmt: skip
+"""Where it is kept."""
 
 
 class _Controls:
@@ -52,6 +61,10 @@ class _Controls:
         self.limit_pct = _FULL_PCT
         self.revert_s = 0
         self.enabled = 0
+        self.var_pct = 0
+        self.var_revert_s = 0
+        self.var_mode = 0
+        self.var_enabled = 0
 
 
 class SunSpecInverter(SimDevice):
@@ -63,6 +76,7 @@ class SunSpecInverter(SimDevice):
         self._controls = _Controls()
         self._accepted = _Controls()
         self._set_s = 0.0
+        self._var_set_s = 0.0
         self.limits_written = 0
         """How often somebody set a limit: a wrong driver writes without need."""
         self._limit = Delayed(1.0, reaction_s)
@@ -94,8 +108,11 @@ class SunSpecInverter(SimDevice):
         controls = self._controls
         if controls.enabled and controls.revert_s and now_s - self._set_s >= controls.revert_s:
             controls.enabled = self._accepted.enabled = 0
+        if controls.var_enabled and controls.var_revert_s and now_s - self._var_set_s >= controls.var_revert_s:
+            controls.var_enabled = self._accepted.var_enabled = 0
         self._limit.set(self._wanted(), now_s)
         self.port.limit_fraction = self._limit.at(now_s)
+        self.port.asked_var = self._asked_var()
 
     def _wanted(self) -> float:
         accepted = self._accepted
@@ -103,6 +120,12 @@ class SunSpecInverter(SimDevice):
             return 0.0
         ceiling = self._w_max * 10.0**self._w_sf / self.port.rated_power_w
         return min(1.0, ceiling * accepted.limit_pct / _FULL_PCT) if accepted.enabled else min(1.0, ceiling)
+
+    def _asked_var(self) -> float | None:
+        accepted = self._accepted
+        if not (accepted.var_enabled and accepted.var_mode == 1):
+            return None
+        return -self._w_max * 10.0**self._w_sf * accepted.var_pct / _FULL_PCT + 0.0
 
     def power_off(self) -> None:
         self.port.limit_fraction = 0.0
@@ -133,8 +156,9 @@ class SunSpecInverter(SimDevice):
 
     @staticmethod
     def _check_control(offset: int, value: int) -> None:
-        """Reactive power is not controlled here: its enables can only be written 0."""
-        highest = {4: 1, 5: _FULL_PCT, 7: NO_U16 - 1, 9: 1, 14: 0, 22: 0}.get(offset)
+        """A fixed power factor is not to be had: its enable can only be written 0."""
+        highest = _HIGHEST.get(offset)
+        value = abs(_signed(value)) if offset == 15 else value
         if highest is None:
             raise DeviceRefusedError(ILLEGAL_ADDRESS)
         if value > highest:
@@ -142,17 +166,12 @@ class SunSpecInverter(SimDevice):
 
     def _write_control(self, offset: int, value: int) -> None:
         for controls in (self._controls,) if self.faults.ignore_writes else (self._controls, self._accepted):
-            match offset:
-                case 4:
-                    controls.connected = value
-                case 5:
-                    controls.limit_pct = value
-                case 7:
-                    controls.revert_s = value
-                case 9:
-                    controls.enabled = value
+            if offset in _FIELDS:
+                setattr(controls, _FIELDS[offset], _signed(value) if offset == 15 else value)
         if offset in (5, 7, 9):
             self._set_s = self.now_s
+        if offset in (15, 19, 21, 22):
+            self._var_set_s = self.now_s
         if offset == 5:
             self.limits_written += 1
 
@@ -216,8 +235,9 @@ class SunSpecInverter(SimDevice):
             *(123, 24, NO_U16, NO_U16, controls.connected),
             *(controls.limit_pct, NO_U16, controls.revert_s, NO_U16, controls.enabled),
             *(10**-_PF_SF, NO_U16, NO_U16, NO_U16, 0),
-            *(NO_I16, NO_I16, NO_I16, NO_U16, NO_U16, NO_U16, NO_U16, 0),
-            *(_PCT_SF, _PF_SF, NO_I16),
+            *(controls.var_pct, NO_I16, NO_I16, NO_U16, controls.var_revert_s),
+            *(NO_U16, controls.var_mode, controls.var_enabled),
+            *(_PCT_SF, _PF_SF, _PCT_SF),
         )
 
     def _common(self) -> bytes:
@@ -236,3 +256,7 @@ class SunSpecInverter(SimDevice):
             *(NO_U16, NO_I16) * 4,
             NO_I16,
         )
+
+
+def _signed(word: int) -> int:
+    return word - 0x1_0000 if word & 0x8000 else word
