@@ -8,7 +8,6 @@ first; ties: never or longest ago paused first, then the latest connected; a veh
 - In between: a pause at once when a limit forces it; nobody is swapped; a newcomer whose minimum fits is admitted at
   once; a paused one resumes when its minimum has fitted for 60 s.
 - Start budget: at most 4 starts an hour and 5 minutes off after a pause. Pauses are never held back by it.
-- Waking: no current 3 minutes after a resume: once again with 8 A; then it "does not wake".
 - What cannot be paused (`must_run`) is on, always.
 - One that is run by hand starts as soon as it fits, without budget: a person wants it.
 
@@ -25,12 +24,11 @@ import numpy as np
 from spc_allocator.ledger import Ledger, Room
 from spc_allocator.rows import EPS, Bools, Floats, Ints, slots_of, some
 from spc_allocator.state import AllocatorState
+from spc_allocator.waking import ASLEEP
 
 FITS_MS: Final = 60_000
 OFF_MS: Final = 300_000
 HOUR_MS: Final = 3_600_000
-WAKE_MS: Final = 180_000
-WAKE_A: Final = 8.0
 
 
 @dataclass(slots=True)
@@ -66,7 +64,7 @@ class Admitted:
 
 def order_of_need(state: AllocatorState, plugged_at_ms: Ints) -> list[int]:
     """All slots, last to be paused first."""
-    hard = state.wake_tries >= 2
+    hard = state.wake_tries >= ASLEEP
     kept, arrays = state.kept, (plugged_at_ms, state.paused_at_ms, state.need, hard)
     key = tuple([array.tobytes() for array in arrays])
     if key != kept.order_key:
@@ -192,6 +190,8 @@ class Admission:
         state = self.state
         state.on[slot] = False
         state.own("resumed_at_ms")[slot] = 0
+        if 0 < state.wake_tries[slot] < ASLEEP:
+            state.own("wake_tries")[slot] = 0
         if state.setpoint_a[slot] > 0.0:  # else it was still waiting to be told
             state.own("paused_at_ms")[slot] = self.now_ms
         self.result.paused.append(slot)
@@ -208,14 +208,3 @@ def note_starts(state: AllocatorState, begun: Bools, now_ms: int) -> None:
         if started[slot]:
             resumed_at_ms[slot] = now_ms
         started[slot] = True
-
-
-def wake(state: AllocatorState, now_ms: int) -> None:
-    """Move on those that drew nothing after a resume: once again with 8 A, then it does not wake."""
-    if not np.count_nonzero(state.resumed_at_ms):
-        return
-    waited = state.on & (state.resumed_at_ms > 0) & (now_ms - state.resumed_at_ms >= WAKE_MS)
-    for slot in slots_of(waited & (state.wake_tries < 2)):
-        tries = state.own("wake_tries")
-        tries[slot] += 1
-        state.own("resumed_at_ms")[slot] = now_ms if tries[slot] == 1 else 0

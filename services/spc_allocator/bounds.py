@@ -27,13 +27,13 @@ from typing import Final
 import numpy as np
 
 from busbar.units import MIN_CURRENT_A
-from spc_allocator.admission import WAKE_A
 from spc_allocator.booking import READ_BACK_A, VERIFY_MS
 from spc_allocator.inputs import Inputs, Observed
 from spc_allocator.limits import COVERED_MS
 from spc_allocator.rows import EPS, Bools, Floats, Ints, Network, slots_of, some
 from spc_allocator.state import AllocatorState
 from spc_allocator.steering import Steered
+from spc_allocator.waking import WAKE_A, being_woken
 
 _NOISE_A: Final = 0.3
 """A vehicle that drew 16.2 A is a 16 A one."""
@@ -96,7 +96,7 @@ def bounds(
     _kept_by_device(net, state, obs, table[_CABLE])
     table[_DEVICE] = devices.max_a
     if np.count_nonzero(state.wake_tries):
-        waking = state.on & (state.wake_tries == 1)
+        waking = being_woken(state)
         for bound in (_RAMP, _CAP, _CABLE):
             table[bound, waking] = np.maximum(table[bound, waking], WAKE_A)
     able = np.minimum(table[_FALLBACK], devices.max_a)

@@ -46,6 +46,7 @@ from spc_allocator.rows import EPS, POWER, Bools, Floats, Network, slots_of, som
 from spc_allocator.standing import standing
 from spc_allocator.state import AllocatorState
 from spc_allocator.steering import steered
+from spc_allocator.waking import ASLEEP, released, wake
 
 
 @dataclass(slots=True)
@@ -109,15 +110,15 @@ def decide(
     alert = guard.assess(net, state, obs, booked, now_ms)
     push_background(net, state, obs, alert.raised_a, now_ms)
     cycle = _share(net, state, _Seen(obs, booked, alert), inputs, now_ms=now_ms, check=check)
+    wake(state, net.devices.toggles, now_ms)
     setpoint_a = _setpoints(cycle, state, now_ms)
     state.now_ms, state.snapshot = now_ms, snapshot.number
     names = net.site.collectors
-    admission.wake(state, now_ms)
     return Decided(
         state, setpoint_a, cycle,
         guarded=tuple([names[index].id for index in alert.collectors]),
         uncontrollable=_ids(net, state.uncontrollable),
-        does_not_wake=_ids(net, state.wake_tries >= 2),
+        does_not_wake=_ids(net, state.wake_tries >= ASLEEP),
         export=tuple({names[index].id: words for index, words in cycle.limits.export}.items()),
     )  # fmt: skip
 
@@ -284,10 +285,13 @@ def _setpoints(cycle: Cycle, state: AllocatorState, now_ms: int) -> Floats:
     if obs.who.any_lost:
         held = np.floor(np.minimum(before, cycle.booked.lost_a) + EPS)
         told = np.where(obs.who.lost, np.where(held >= MIN_CURRENT_A, held, 0.0), told)
+    cycle.released = released(state, now_ms)
+    if cycle.released is not None:
+        told[cycle.released] = 0.0
     begun = (cycle.present > state.started) & (told >= MIN_CURRENT_A)
     if some(told != before):
         _changed(cycle, state, told, now_ms)
-        begun |= cycle.present & (told >= MIN_CURRENT_A) & (before < MIN_CURRENT_A)
+        begun |= cycle.present & (told >= MIN_CURRENT_A) & (before < MIN_CURRENT_A) & (state.wake_tries <= 1)
         state.setpoint_a = told
     admission.note_starts(state, begun, now_ms)
     state.flowing = state.flowing & (told >= MIN_CURRENT_A)

@@ -37,3 +37,5 @@ class Cycle:
     left: Ledger
     cut_by: dict[int, int]
     """The guard's cuts: slot -> row."""
+    released: Bools | None = None
+    """Whose release is taken back for a moment, to wake the vehicle."""

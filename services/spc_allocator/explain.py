@@ -15,7 +15,7 @@ from spc_allocator.bounds import Bound
 from spc_allocator.cycle import Cycle
 from spc_allocator.inputs import FREE, LOST, RESERVED
 from spc_allocator.rounding import STEP_A
-from spc_allocator.rows import EPS, POWER, Floats, Network
+from spc_allocator.rows import EPS, POWER, Floats, Network, slots_of
 
 _CODE: Final = {
     Bound.FALLBACK: ReasonCode.FALLBACK,
@@ -43,12 +43,15 @@ def reasons(cycle: Cycle, setpoint_a: Floats) -> list[Reason]:
     """One for each slot."""
     told, kinds = setpoint_a.tolist(), cycle.obs.kind.tolist()
     present, ranks = cycle.present.tolist(), pause_ranks(cycle)
-    return [
+    made = [
         _of_vehicle(cycle, slot, told[slot], ranks)
         if present[slot]
         else _of_no_vehicle(cycle, slot, kinds[slot], told[slot])
         for slot in range(len(told))
     ]
+    for slot in slots_of(cycle.released) if cycle.released is not None else ():
+        made[slot] = reason(ReasonCode.WAKING, 0.0)
+    return made
 
 
 def pause_ranks(cycle: Cycle) -> dict[int, int]:

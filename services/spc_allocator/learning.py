@@ -21,6 +21,7 @@ from spc_allocator.inputs import Observed
 from spc_allocator.kept import every
 from spc_allocator.rows import Bools, Floats, Network, slots_of, some
 from spc_allocator.state import AllocatorState
+from spc_allocator.waking import ASLEEP
 
 FLOWS_A: Final = 1.0
 SEEN_MS: Final = 10_000
@@ -141,7 +142,7 @@ def learn(net: Network, state: AllocatorState, obs: Observed, top: Floats, now_m
         state.anchor_ms = np.where(started, now_ms, state.anchor_ms)
     state.flowing = flowing | ((state.flowing & state.present) > fresh)
     if np.count_nonzero(state.wake_tries):
-        state.wake_tries = np.where(flowing & (state.wake_tries < 2), 0, state.wake_tries)
+        state.wake_tries = np.where(flowing & (state.wake_tries < ASLEEP), 0, state.wake_tries)
     if np.count_nonzero(state.resumed_at_ms):
         state.resumed_at_ms = np.where(flowing, 0, state.resumed_at_ms)
 

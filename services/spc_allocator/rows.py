@@ -96,6 +96,8 @@ class Devices:
     max_a: Floats
     minimum_a: Floats
     weight: Floats
+    toggles: Bools
+    """0 A takes the charging release back: can be toggled to wake a vehicle."""
     must_run: Bools
     """Cannot do 0 A: booked at its minimum from plug-in."""
     max_when_lost: Bools
@@ -192,6 +194,7 @@ def _devices(site: Site, entities: tuple[Entity, ...]) -> Devices:
         max_a=np.array([e.max_current_a for e in entities], dtype=float),
         minimum_a=np.array([f.minimum_a if f else 6.0 for f in facts], dtype=float),
         weight=np.array([e.weight for e in entities], dtype=float),
+        toggles=np.array([f is not None and f.zero_releases for f in facts], dtype=bool),
         must_run=np.array([f is not None and not f.zero_allowed for f in facts], dtype=bool),
         max_when_lost=np.array([p is not None and p.book_at_max_when_lost for p in points], dtype=bool),
         plan_a=np.array([plan.booked_a[e.id] for e in entities], dtype=float),

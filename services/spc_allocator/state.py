@@ -58,7 +58,7 @@ class AllocatorState:
     starts_ms: Ints
     """starts an hour x n, oldest overwritten."""
     wake_tries: Ints
-    """1: retried with 8 A; 2: does not wake."""
+    """See `waking`."""
     # learning
     above_ms: Ints
     """3 x n: current has flowed on this conductor for so long."""

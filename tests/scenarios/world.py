@@ -89,6 +89,8 @@ class Vehicle:
     full_wh: float = math.inf
     wakes: bool = True
     """False: after a pause it never takes current again, unless offered 8 A."""
+    sleeps_on: int = 0
+    """After a pause it wakes only when its release was toggled so often."""
     overdraws_a: float = 0.0
     """Draws so much more than it is offered."""
     slept: bool = False
@@ -120,6 +122,8 @@ class Outlet:
     stray_a: float = 0.0
     """Flows on every conductor whatever the device is told (a welded contactor)."""
     sessions: int = 0
+    toggles: int = 0
+    """How often its release was taken back."""
 
     def own_currents(self) -> list[float]:
         used = self.vehicle.phases if self.vehicle else 0
@@ -270,13 +274,17 @@ class World:
 
     def _device(self, outlet: Outlet) -> None:
         while outlet.pending and outlet.pending[0][0] <= self.now_s:
-            outlet.limit_a = outlet.pending.pop(0)[1]
+            limit_a = outlet.pending.pop(0)[1]
+            outlet.toggles += limit_a == 0.0 < outlet.limit_a
+            outlet.limit_a = limit_a
         vehicle = outlet.vehicle
         if vehicle is None or outlet.out:
             outlet.current_a = 0.0
             return
         wanted = min(outlet.limit_a, vehicle.max_a, outlet.entity.max_current_a) if outlet.limit_a >= 6.0 else 0.0
         if vehicle.energy_wh >= vehicle.full_wh or (vehicle.slept and not vehicle.wakes and outlet.limit_a < 8.0):
+            wanted = 0.0
+        if vehicle.slept and outlet.limit_a >= 6.0 and outlet.toggles < vehicle.sleeps_on:
             wanted = 0.0
         vehicle.slept = (vehicle.slept or outlet.limit_a < 6.0) and wanted == 0.0
         wanted += vehicle.overdraws_a if wanted else 0.0

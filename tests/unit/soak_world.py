@@ -23,11 +23,11 @@ from busbar.sim.direct_field import DirectField
 from busbar.sim.physics import Physics
 from busbar.sim.twin import build_plant
 from busbar.sim.world import World
-from spc_allocator.admission import WAKE_A
 from spc_allocator.core import Decided, decide
 from spc_allocator.inputs import Inputs
 from spc_allocator.rows import Network
 from spc_allocator.state import AllocatorState
+from spc_allocator.waking import WAKE_A
 
 CUT: Final = 0.3
 CUT_S: Final = (300.0, 1200.0)
@@ -141,6 +141,7 @@ class Soak:
         highest = decided.state.cap_window.top
         self._say("cap", decided.cycle.present & (told > np.maximum(6.0, highest + 5.0) + DUST) & ~waking, told)
         begun = (told >= 6.0) & (before.setpoint_a < 6.0) & before.present & decided.cycle.present & before.started
+        begun &= decided.state.wake_tries <= 1  # a release that is toggled is no start
         for slot in np.flatnonzero(begun).tolist():
             starts = self._starts[self.net.ids[slot]]
             starts.append(self.now_s)

@@ -27,6 +27,8 @@ class PackageFacts:
     """Smallest fallback value that the device takes, where it is settable."""
     zero_allowed: bool = True
     """False: the device cannot be paused, its smallest current is `minimum_a` (FC-2)."""
+    zero_releases: bool = False
+    """0 A withdraws the charging release: toggling it may wake a vehicle."""
     minimum_a: float = MIN_CURRENT_A
     reaction_s: float = REACTION_TIME_S
     watchdog_s: float | None = None
@@ -77,6 +79,7 @@ def facts_of(package: Any) -> PackageFacts:
         fallback_a=_fallback_a(package),
         fallback_low_a=settable_low,
         zero_allowed=command is None or command.zero != "forbidden",
+        zero_releases=command is not None and command.zero == "withdraws_release",
         minimum_a=max(MIN_CURRENT_A, command.range[0]) if command else MIN_CURRENT_A,
         reaction_s=device.reaction_s,
         watchdog_s=watchdog.timeout_s if watchdog and not watchdog.timeout_point else None,

@@ -51,6 +51,8 @@ class ReasonCode(StrEnum):
     """The state-of-charge window, or a state of charge that is not known."""
     MINIMUM_ON = "minimum_on"
     MINIMUM_OFF = "minimum_off"
+    WAKING = "waking"
+    """The vehicle took no current after a pause: its release is taken back for a moment."""
     STARTING = "starting"
     """The allocator has just taken over and keeps what the device does."""
 

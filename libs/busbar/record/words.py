@@ -34,6 +34,7 @@ _WORDS: Final = {
     ReasonCode.SOC: "its state of charge allows no more",
     ReasonCode.MINIMUM_ON: "its minimum time on is not over",
     ReasonCode.MINIMUM_OFF: "its minimum time off is not over",
+    ReasonCode.WAKING: "the vehicle is being woken: its release is taken back for a moment",
     ReasonCode.STARTING: "the allocator has just begun and keeps what the charger does",
 }
 
