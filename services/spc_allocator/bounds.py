@@ -9,6 +9,7 @@ get in the same cycle:
 | fallback | lowest of the fallback events and of the policies of collectors above without valid monitoring |
 | stale | nothing rises where an input is older than 3 s, a status unknown, or the 15 s window has a hole |
 | manual, advice | see `steering`; by hand there is no ramp, cap or vehicle's maximum |
+| surplus | 0: in mode `only`, and there is none (`surplus`) |
 | ramp | 6 A at the start, 1 A more each 60 s since current flows; after a decrease on from the lower value |
 | cap | 5 A above the largest measured current of 60 s, at least 6 A |
 | vehicle | 1 A above the most it ever drew, once that is known |
@@ -47,14 +48,15 @@ class Bound(IntEnum):
     STALE = 2
     MANUAL = 3
     ADVICE = 4
-    DEVICE = 5
-    CABLE = 6
-    VEHICLE = 7
-    CAP = 8
-    RAMP = 9
+    SURPLUS = 5
+    DEVICE = 6
+    CABLE = 7
+    VEHICLE = 8
+    CAP = 9
+    RAMP = 10
 
 
-_GUARD, _FALLBACK, _STALE, _MANUAL, _ADVICE, _DEVICE, _CABLE, _VEHICLE, _CAP, _RAMP = range(10)
+_GUARD, _FALLBACK, _STALE, _MANUAL, _ADVICE, _SURPLUS, _DEVICE, _CABLE, _VEHICLE, _CAP, _RAMP = range(11)
 """The rows of the table: plain integers, for an enum as an index costs more than the row."""
 
 
@@ -71,14 +73,16 @@ class Bounds:
     """May not rise only because the allocator or a collector's monitoring has just begun."""
     fallback_source: dict[int, str]
     steered: Steered | None
+    dark: Bools | None
+    """Off for want of surplus."""
 
 
 def bounds(
     net: Network, state: AllocatorState, obs: Observed, inputs: Inputs, *, guard_a: Floats | None,
-    steered: Steered | None, now_ms: int,
+    steered: Steered | None, dark: Bools | None, now_ms: int,
 ) -> Bounds:  # fmt: skip
     options, devices, setpoint = net.site.options, net.devices, state.setpoint_a
-    table = np.empty((10, net.count))
+    table = np.empty((11, net.count))
     table.fill(np.inf)
     may_raise, starting = _may_raise(net, state, obs, now_ms)
     sources = _fallbacks(net, obs, inputs, table[_FALLBACK])
@@ -105,11 +109,13 @@ def bounds(
         for bound in (_VEHICLE, _CAP, _RAMP):
             table[bound, steered.by_hand] = np.inf
         able[steered.off] = 0.0
+    if dark is not None:
+        table[_SURPLUS, dark] = able[dark] = 0.0
     able = (np.floor(able + EPS) >= devices.minimum_a) | devices.must_run
     high = np.minimum.reduce(table)
     high += EPS
     np.maximum(np.floor(high, out=high), devices.minimum_a, out=high)
-    return Bounds(high, table.argmin(axis=0), able, may_raise, starting, sources, steered)
+    return Bounds(high, table.argmin(axis=0), able, may_raise, starting, sources, steered, dark)
 
 
 def _may_raise(net: Network, state: AllocatorState, obs: Observed, now_ms: int) -> tuple[Bools, Bools]:

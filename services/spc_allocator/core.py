@@ -46,6 +46,7 @@ from spc_allocator.rows import EPS, POWER, Bools, Floats, Network, slots_of, som
 from spc_allocator.standing import standing
 from spc_allocator.state import AllocatorState
 from spc_allocator.steering import steered
+from spc_allocator.surplus import choose, surplus_a, weighted
 from spc_allocator.waking import ASLEEP, released, wake
 
 
@@ -133,19 +134,26 @@ def _share(net: Network, state: AllocatorState, seen: _Seen, inputs: Inputs, *, 
     present, shares = obs.who.present, _shares(net, state, obs.who)
     other_a = _other(net, state, seen, shares.counted)
     lim = limits(net, state, obs, inputs.limits)
-    room = _room(net, state, lim, load=shares.load, other_a=other_a)
+    said = steered(net, inputs, shares.fair_v, now_ms)
+    load, dark, surplus = shares.load, None, None
+    if net.regions:
+        by_hand = said.by_hand if said is not None else None
+        load = weighted(net, load, by_hand)
+        surplus = surplus_a(net, state, obs, lim.background_w, load)
+        order = admission.order_of_need(state, obs.plugged_at_ms)
+        dark = choose(net, state, obs, surplus, load=load, by_hand=by_hand, order=order, now_ms=now_ms)
+    room = _room(net, state, lim, load=load, other_a=other_a)
     guard_a, cut_by = None, dict[int, int]()
     if seen.alert.collectors:
         guard_a, cut_by = guard.cut(seen.alert, room, state.setpoint_a, net.devices.minimum_a, state.on & present)
-    bnd = bounds(
-        net, state, obs, inputs, guard_a=guard_a, steered=steered(net, inputs, shares.fair_v, now_ms), now_ms=now_ms
-    )
+    bnd = bounds(net, state, obs, inputs, guard_a=guard_a, steered=said, dark=dark, now_ms=now_ms)
     grid = _new_quarter(net, state, obs, shares.fair_v, now_ms)
-    shared = None if grid else _all_at_bound(state, seen, room, bnd)
+    to_share = room if surplus is None else room.with_surplus(surplus)
+    shared = None if grid else _all_at_bound(state, seen, to_share, bnd)
     if shared is None:
-        shared = _in_steps(state, seen, room, bnd, rate=shares.rate, now_ms=now_ms, grid=grid)
+        shared = _in_steps(state, seen, room, bnd, rate=shares.rate, now_ms=now_ms, grid=grid, surplus=surplus)
     if check:
-        _verify(room, shared.filled, shares.rate, *_range(state, room, bnd, booked.stubborn_a))
+        _verify(to_share, shared.filled, shares.rate, *_range(state, room, bnd, booked.stubborn_a))
     wanted_a, order = shared.wanted_a, shared.admitted.order
     waits: dict[int, int] = {}
     if some(wanted_a > state.setpoint_a + EPS):
@@ -178,8 +186,9 @@ def _all_at_bound(state: AllocatorState, seen: _Seen, room: Room, bnd: Bounds) -
 
 
 def _in_steps(
-    state: AllocatorState, seen: _Seen, room: Room, bnd: Bounds, *, rate: Floats, now_ms: int, grid: bool
-) -> _Shared:
+    state: AllocatorState, seen: _Seen, room: Room, bnd: Bounds, *, rate: Floats, now_ms: int, grid: bool,
+    surplus: Floats | None,
+) -> _Shared:  # fmt: skip
     """Steps A to C one by one."""
     net, obs = room.net, seen.obs
     minimum_a, stubborn_a = net.devices.minimum_a, seen.booked.stubborn_a
@@ -192,6 +201,8 @@ def _in_steps(
     on = state.on
     if net.site.options.reserve_yields:
         room.room_a = np.maximum(room.room_a, np.minimum(room.keep_a, room.sums(np.where(on, low_a, stubborn_a))))
+    if surplus is not None:
+        room = room.with_surplus(surplus)
     low, high = _range(state, room, bnd, stubborn_a)
     filled = filling.fill(net.rows, room.load, room.room_a, rate=rate, low_a=low, high_a=high)
     fair_a = np.minimum(np.maximum(filled.level * rate, minimum_a), bnd.high_a)
@@ -214,7 +225,7 @@ def _shares(net: Network, state: AllocatorState, who: Who) -> Shares:
 def _room(net: Network, state: AllocatorState, lim: Limits, *, load: Floats, other_a: Floats) -> Room:
     room_a = lim.room_a
     if np.count_nonzero(other_a):
-        room_a = room_a - net.rows.sums(_channels(state, other_a))
+        room_a = room_a - net.rows.sums(_channels(state, load, other_a))
     if not net.site.options.reserve_yields:
         return Room(net, load, room_a, room_a)
     yielding = lim.yielding_a.take(net.rows.collector)
@@ -254,8 +265,12 @@ def _load(state: AllocatorState, booked: Bools) -> Floats:
     return load
 
 
-def _channels(state: AllocatorState, per_phase_a: Floats) -> Floats:
-    return np.concatenate((per_phase_a, [(state.voltage_v / NOMINAL_VOLTAGE_V) @ per_phase_a]))
+def _channels(state: AllocatorState, load: Floats, per_phase_a: Floats) -> Floats:
+    """Of what is no setpoint; it has no part in surplus."""
+    channels = np.zeros_like(load)
+    channels[:POWER] = per_phase_a
+    channels[POWER] = (state.voltage_v / NOMINAL_VOLTAGE_V) @ per_phase_a
+    return channels
 
 
 def _other(net: Network, state: AllocatorState, seen: _Seen, counted: Bools) -> Floats:
@@ -280,8 +295,10 @@ def _setpoints(cycle: Cycle, state: AllocatorState, now_ms: int) -> Floats:
     """Put all kinds together and remember what was told, and since when."""
     net, obs, before = cycle.net, cycle.obs, state.setpoint_a
     told = np.where(cycle.present, cycle.wanted_a, standing(net, obs.kind))
-    if cycle.bounds.steered is not None:
-        told[cycle.bounds.steered.off & ~cycle.present] = 0.0
+    steered_off = None if cycle.bounds.steered is None else cycle.bounds.steered.off
+    for off in (steered_off, cycle.bounds.dark):
+        if off is not None:
+            told[off & ~cycle.present] = 0.0
     if obs.who.any_lost:
         held = np.floor(np.minimum(before, cycle.booked.lost_a) + EPS)
         told = np.where(obs.who.lost, np.where(held >= MIN_CURRENT_A, held, 0.0), told)

@@ -62,7 +62,9 @@ def _bound_by(decided: Decided) -> dict[int, str]:
     stopping = [*cycle.filled.row[cycle.filled.row >= 0].tolist(), *cycle.admitted.lacking.values()]
     for row in sorted(set(stopping)):
         index, channel = int(net.rows.collector[row]), int(net.rows.channel[row])
-        if row >= net.rows.fuses:
+        if row >= net.rows.surplus:
+            words.setdefault(index, "surplus is used up")
+        elif row >= net.rows.fuses:
             words[index] = f"power limit of {cycle.limits.source[index]}"
         elif left[row] < 1.0 + EPS:
             words.setdefault(index, f"fuse on {own_phase(net, index, channel)}")

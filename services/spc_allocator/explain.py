@@ -15,19 +15,23 @@ from spc_allocator.bounds import Bound
 from spc_allocator.cycle import Cycle
 from spc_allocator.inputs import FREE, LOST, RESERVED
 from spc_allocator.rounding import STEP_A
-from spc_allocator.rows import EPS, POWER, Floats, Network, slots_of
+from spc_allocator.rows import EPS, POWER, SURPLUS, Floats, Network, slots_of
 
 _CODE: Final = {
     Bound.FALLBACK: ReasonCode.FALLBACK,
     Bound.STALE: ReasonCode.STALE,
     Bound.MANUAL: ReasonCode.MANUAL,
     Bound.ADVICE: ReasonCode.ADVICE,
+    Bound.SURPLUS: ReasonCode.SURPLUS,
     Bound.RAMP: ReasonCode.RAMP,
     Bound.CAP: ReasonCode.CAP,
     Bound.VEHICLE: ReasonCode.VEHICLE,
     Bound.CABLE: ReasonCode.CABLE,
     Bound.DEVICE: ReasonCode.DEVICE,
 }
+
+
+_OFF_WHEN_FREE: Final = (Bound.MANUAL, Bound.ADVICE, Bound.SURPLUS)
 
 
 @lru_cache(maxsize=65536)
@@ -66,7 +70,7 @@ def _of_no_vehicle(cycle: Cycle, slot: int, kind: int, told_a: float) -> Reason:
     if kind == LOST:
         return reason(ReasonCode.UNREACHABLE, told_a)
     if kind in (FREE, RESERVED):
-        if cycle.bounds.steered is not None and cycle.bounds.steered.off[slot]:
+        if cycle.bounds.which[slot] in _OFF_WHEN_FREE and not cycle.bounds.able[slot]:
             return _at_bound(cycle, slot, Bound(int(cycle.bounds.which[slot])), 0.0)
         return reason(ReasonCode.NO_VEHICLE, told_a)
     return reason(ReasonCode.OUT_OF_SERVICE)
@@ -109,6 +113,8 @@ def _row(cycle: Cycle, row: int) -> Reason:
     channel = int(cycle.net.rows.channel[row])
     if channel == POWER:
         return reason(ReasonCode.POWER_LIMIT, collector=name, source=cycle.limits.source[collector], side="import")
+    if channel == SURPLUS:
+        return reason(ReasonCode.SURPLUS, collector=name, side="export")
     limit_a = float(cycle.limits.limit_a[channel, collector])
     return reason(
         ReasonCode.ROW, limit_a, collector=name, phase=own_phase(cycle.net, collector, channel), side="import"

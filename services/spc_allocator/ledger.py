@@ -18,6 +18,12 @@ class Room:
     keep_a: Floats
     """Room for what is on already: larger than `room_a` where a reserve yields."""
 
+    def with_surplus(self, surplus_a: Floats) -> Room:
+        """The same, with room in the rows of surplus: for sharing, not for who is on."""
+        room_a = self.room_a.copy()
+        room_a[self.net.rows.surplus :] = surplus_a
+        return Room(self.net, self.load, room_a, self.keep_a)
+
     def sums(self, current_a: Floats) -> Floats:
         """What a current per connector takes of each row."""
         return self.net.rows.sums(self.load * current_a)

@@ -54,6 +54,8 @@ class Limits:
     """V: part of the reserve that running sessions at their minimum may use (`reserve_yields`)."""
     source: list[str | None]
     """V: who set the tightest power limit; None: no limit."""
+    background_w: Floats
+    """V: of all phases together, the maximum of 15 s."""
     export: tuple[tuple[int, str], ...]
     """Collectors above a limit on the export side, with the words for it."""
 
@@ -117,12 +119,13 @@ def limits(net: Network, state: AllocatorState, obs: Observed, imports: tuple[Co
     power_limit_w, source = _power_limits(net, state.kept.fixed, var, imports)
     fuses, rooms = net.rows.fuses, np.empty(net.rows.count)
     room.take(net.fuse_flat, out=rooms[:fuses])
-    power_room = np.subtract(power_limit_w, power, out=rooms[fuses:])
+    power_room = np.subtract(power_limit_w, power, out=rooms[fuses : net.rows.surplus])
     power_room /= NOMINAL_VOLTAGE_V
+    rooms[net.rows.surplus :] = np.inf  # a matter of sharing alone
     export = _export(net, obs, state, table, active)
     if imports:
         export += _injection(net, obs, state, table, imports)
-    return Limits(rooms, reserve.limit_a, background, reserve.total_a, reserve.yielding_a, source, export)
+    return Limits(rooms, reserve.limit_a, background, reserve.total_a, reserve.yielding_a, source, power, export)
 
 
 def _root(square: Floats) -> Floats:

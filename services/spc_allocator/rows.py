@@ -6,9 +6,11 @@ power of a collector. Connectors are numbered depth first (a *slot*), so everyth
 
     channel 0..2   amperes on the grid connection's L1, L2, L3
     channel 3      power, as amperes at 230 V summed over the phases
+    channel 4      the same of connectors in PV surplus mode alone; only on sites that have such
 
-`load` maps a current per connector to the four channels (shape 4 x n). Rows of fuses come first, then one power row for
-each collector. A collector that is only monitored has no fuse rows; its power row binds when somebody sets a limit.
+`load` maps a current per connector to the channels (shape 4 x n, or 5 x n). Rows of fuses come first, then one power
+row for each collector, then one for each region of surplus (`surplus`). A collector that is only monitored has no fuse
+rows; its power row binds when somebody sets a limit.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ Bools = NDArray[np.bool_]
 
 POWER: Final = 3
 """The channel of power rows."""
+SURPLUS: Final = 4
+"""The channel of rows of PV surplus."""
 EPS: Final = 1e-6
 """Amperes that are dust: far below any step, far above rounding errors of the sums."""
 
@@ -62,6 +66,8 @@ class Rows:
     entry_row: Ints
     entry_slot: Ints
     """The same pairs, flat, ordered by row."""
+    surplus: int
+    """Rows from this index on are regions of surplus."""
 
     @property
     def count(self) -> int:
@@ -80,7 +86,7 @@ class Rows:
         return len(self.of_slot)
 
     def sums(self, channels: Floats) -> Floats:
-        """Sum of each row, from per-slot values in four channels (4 x n)."""
+        """Sum of each row, from per-slot values in all channels."""
         running = np.zeros((len(channels), self._slots + 1))
         np.add.accumulate(channels, axis=1, out=running[:, 1:])
         flat = running.ravel()
@@ -105,6 +111,10 @@ class Devices:
     """Booked in the fallback plan: what it does before it was ever heard of."""
     reaction_ms: Ints
     watchdog_ms: Ints
+    surplus: Bools
+    """In PV surplus mode (SPC-20)."""
+    surplus_only: Bools
+    """Takes nothing but surplus."""
 
 
 class Network:
@@ -119,7 +129,8 @@ class Network:
         self.count = len(ordered)
         self.devices = _devices(site, self.entities)
         self.begin, self.end = _runs(site, self.entities)
-        self.rows = _rows(site, self.entities, self.begin, self.end)
+        self.regions, self.region = _regions(site, self.entities, self.devices.surplus)
+        self.rows = _rows(site, self.entities, self.regions, self.begin, self.end)
         self.collectors = len(site.collectors)
         self.rated_a = np.array([c.root_rated_a for c in site.collectors], dtype=float).T.copy()
         """3 x V; 0 where a collector does not have the conductor."""
@@ -163,17 +174,30 @@ def _runs(site: Site, entities: tuple[Entity, ...]) -> tuple[Ints, Ints]:
     return begin, end
 
 
-def _rows(site: Site, entities: tuple[Entity, ...], begin: Ints, end: Ints) -> Rows:
+def _regions(site: Site, entities: tuple[Entity, ...], wants: Bools) -> tuple[tuple[int, ...], Ints]:
+    """Collectors at which the surplus of connectors in surplus mode is measured, the topmost metered one above each
+    (else the grid connection); and by slot the number of its region, -1 for all others."""
+    at = np.full(len(entities), -1, dtype=np.int64)
+    for slot in slots_of(wants):
+        path = site.tree.path(_collector_id(entities[slot]))
+        metered = [index for index in path if site.collectors[index].file.meter]
+        at[slot] = metered[-1] if metered else path[-1]
+    regions = tuple(sorted({int(index) for index in at[wants]}))
+    return regions, np.array([regions.index(index) if index >= 0 else -1 for index in at.tolist()], dtype=np.int64)
+
+
+def _rows(site: Site, entities: tuple[Entity, ...], regions: tuple[int, ...], begin: Ints, end: Ints) -> Rows:
     fuses = [
         (c.index, int(phase)) for c in site.collectors if not c.file.monitored_only for phase in sorted(c.root_phases)
     ]
-    keys = fuses + [(c.index, POWER) for c in site.collectors]
+    keys = fuses + [(c.index, POWER) for c in site.collectors] + [(index, SURPLUS) for index in regions]
     of_slot: list[list[tuple[int, int]]] = [[] for _ in entities]
     entry_row: list[int] = []
     entry_slot: list[int] = []
     for row, (collector, channel) in enumerate(keys):
         for slot in range(int(begin[collector]), int(end[collector])):
-            if channel == POWER or Phase(channel) in entities[slot].root_phases:
+            wired = channel < POWER and Phase(channel) in entities[slot].root_phases
+            if wired or channel == POWER or (channel == SURPLUS and _surplus(entities[slot]) != "off"):
                 of_slot[slot].append((row, channel))
                 entry_row.append(row)
                 entry_slot.append(slot)
@@ -181,8 +205,13 @@ def _rows(site: Site, entities: tuple[Entity, ...], begin: Ints, end: Ints) -> R
     return Rows(
         collector_of, channel_of, begin[collector_of], end[collector_of], len(fuses),
         tuple(tuple(rows) for rows in of_slot),
-        np.array(entry_row, dtype=np.int64), np.array(entry_slot, dtype=np.int64),
+        np.array(entry_row, dtype=np.int64), np.array(entry_slot, dtype=np.int64), len(keys) - len(regions),
     )  # fmt: skip
+
+
+def _surplus(entity: Entity) -> str:
+    point = entity.charge_point
+    return next((c.surplus for c in point.connectors if c.id == entity.id), "off") if point else "off"
 
 
 def _devices(site: Site, entities: tuple[Entity, ...]) -> Devices:
@@ -200,6 +229,8 @@ def _devices(site: Site, entities: tuple[Entity, ...]) -> Devices:
         plan_a=np.array([plan.booked_a[e.id] for e in entities], dtype=float),
         reaction_ms=np.array([1000 * (f.reaction_s if f else REACTION_TIME_S) for f in facts], dtype=np.int64),
         watchdog_ms=np.array([1000 * (p.watchdog_s if p else 30.0) for p in points], dtype=np.int64),
+        surplus=np.array([_surplus(e) != "off" for e in entities], dtype=bool),
+        surplus_only=np.array([_surplus(e) == "only" for e in entities], dtype=bool),
     )
 
 

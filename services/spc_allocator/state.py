@@ -21,7 +21,7 @@ from spc_allocator.kept import Kept
 from spc_allocator.rows import Bools, Floats, Ints, Network
 from spc_allocator.windows import MaxWindow, number, plain
 
-FORMAT = "busbar-allocator-state/1"
+FORMAT = "busbar-allocator-state/2"
 CAP_WINDOW_S = 60
 BACKGROUND_WINDOW_S = 15
 FEATURES = 18
@@ -59,6 +59,10 @@ class AllocatorState:
     """starts an hour x n, oldest overwritten."""
     wake_tries: Ints
     """See `waking`."""
+    surplus_on: Bools
+    """In mode `only`: surplus has covered its minimum for long enough (`surplus`)."""
+    surplus_since_ms: Ints
+    """Since when it has been otherwise."""
     # learning
     above_ms: Ints
     """3 x n: current has flowed on this conductor for so long."""
@@ -108,7 +112,8 @@ class AllocatorState:
             adopted=_no(n), flowing=_no(n), anchor_ms=_ms(n), present=_no(n), on=_no(n), started=_no(n),
             need=np.zeros(n),
             paused_at_ms=_ms(n), fits_since_ms=_ms(n), resumed_at_ms=_ms(n), starts_ms=_ms(starts, n),
-            wake_tries=_ms(n), above_ms=_ms(3, n), seen=_no(3, n), unseen_ms=_ms(3, n), highest_a=np.zeros(n),
+            wake_tries=_ms(n), surplus_on=_no(n), surplus_since_ms=_ms(n),
+            above_ms=_ms(3, n), seen=_no(3, n), unseen_ms=_ms(3, n), highest_a=np.zeros(n),
             unbound_ms=_ms(n), maximum_known=_no(n), current_a=np.zeros((3, n)), implausible=_no(n),
             sampled_at_ms=_ms(n), over_since_ms=_ms(n), uncontrollable=_no(n), fallback_a=np.full(n, np.nan),
             watchdog_s=np.full(n, np.nan), covered_since_ms=np.full(collectors, now_ms, dtype=np.int64),
@@ -166,7 +171,8 @@ _values = attrgetter(*_ALL)
 _COPIED = tuple(name for name in _ALL if name not in (*_SCALARS, "kept"))
 _OF_VEHICLE = (
     "flowing", "anchor_ms", "present", "on", "started", "need", "paused_at_ms", "fits_since_ms", "resumed_at_ms",
-    "starts_ms", "wake_tries", "above_ms", "seen", "unseen_ms", "highest_a", "unbound_ms", "maximum_known",
+    "starts_ms", "wake_tries", "surplus_on", "surplus_since_ms",
+    "above_ms", "seen", "unseen_ms", "highest_a", "unbound_ms", "maximum_known",
     "over_since_ms",
     "uncontrollable",
 )  # fmt: skip

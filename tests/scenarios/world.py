@@ -62,6 +62,7 @@ def site_of(
                 {
                     "id": c["id"], "collector": c["collector"], "phases": c.get("phases", ["L1", "L2", "L3"]),
                     "max_current_a": c.get("max_a", 32), "weight": c.get("weight", 1.0),
+                    "surplus": c.get("surplus", "off"),
                 }
             ],
         }

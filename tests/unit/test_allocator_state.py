@@ -78,7 +78,7 @@ def test_a_checkpoint_goes_to_the_right_connectors_of_a_changed_site_file() -> N
     assert np.isneginf(state.background_window.top).all()
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"format": "other"}', b'{"format": "busbar-allocator-state/1"}'])
+@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"format": "other"}', b'{"format": "busbar-allocator-state/2"}'])
 def test_what_is_no_checkpoint_is_refused_in_words(data: bytes) -> None:
     with pytest.raises(StateError):
         restore(data, busy().net, 0)

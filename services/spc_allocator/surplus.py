@@ -1,0 +1,100 @@
+"""PV surplus mode of connectors: 6 A plus what would be exported, or that alone (SPC-20).
+
+**Surplus** of a region is what it would export without the connectors in surplus mode: minus its background (the
+maximum of 15 s: a cloud counts at once, the sun when it has lasted), minus what other connectors below draw. It is
+taken at the topmost metered collector above the connector, which is the grid connection wherever that has a meter: what
+another part of the site uses is nobody's surplus. The connectors' own consumption is no background, so it counts once.
+Where that collector's monitoring is invalid there is none.
+
+All connectors in surplus mode of a region share it by the same filling as everything else: one power row in which only
+they count. Their minima are no matter of that row, so it never pauses anybody:
+
+- `minimum`: 6 A always, as other connectors; more only from surplus.
+- `only`: on from the moment that surplus has covered its minimum, 300 W more than that, for 60 s, in order of need
+  beside those that are on; off when it has not for 180 s. In between it stays at its minimum. Start budget and rest
+  hold as ever.
+
+A connector that is run by hand is in no surplus mode.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from busbar.units import NOMINAL_VOLTAGE_V
+from spc_allocator.inputs import Observed
+from spc_allocator.rows import POWER, SURPLUS, Bools, Floats, Network, slots_of, some
+from spc_allocator.state import AllocatorState
+
+START_MS: Final = 60_000
+STOP_MS: Final = 180_000
+HYSTERESIS_W: Final = 300.0
+
+
+def weighted(net: Network, load: Floats, by_hand: Bools | None) -> Floats:
+    """Five channels: in the last one only connectors in surplus mode count, with their power."""
+    return np.concatenate((load, [load[POWER] * _wants(net.devices.surplus, by_hand)]))
+
+
+def surplus_a(net: Network, state: AllocatorState, obs: Observed, background_w: Floats, load: Floats) -> Floats:
+    """Of each region, in amperes at 230 V: room for connectors in surplus mode.
+
+    `background_w`: V, the maximum of 15 s."""
+    drawn_w = state.voltage_v @ np.where(load[SURPLUS] > 0.0, 0.0, state.current_a)
+    made = np.zeros(len(net.regions))
+    for number, index in enumerate(net.regions):
+        if obs.valid[index]:
+            others_w = float(drawn_w[net.begin[index] : net.end[index]].sum())
+            made[number] = (-float(background_w[index]) - others_w) / NOMINAL_VOLTAGE_V
+    return made
+
+
+def choose(
+    net: Network, state: AllocatorState, obs: Observed, room_a: Floats, *, load: Floats, by_hand: Bools | None,
+    order: list[int], now_ms: int,
+) -> Bools:  # fmt: skip
+    """Who in mode `only` is off for want of surplus. Timers are in `state`. `room_a`: of each region."""
+    wants = _wants(net.devices.surplus_only, by_hand)
+    state.surplus_on = state.surplus_on & wants & obs.who.present
+    waiting = wants & obs.who.present
+    state.surplus_since_ms = np.where(waiting, state.surplus_since_ms, 0)
+    if some(waiting):
+        minimum_a = load[SURPLUS] * net.devices.minimum_a
+        left_a = room_a - _always(net, state, obs, minimum_a, wants)
+        more_a = HYSTERESIS_W / NOMINAL_VOLTAGE_V
+        for on in (True, False):
+            for slot in order:
+                if waiting[slot] and bool(state.surplus_on[slot]) is on:
+                    waiting[slot] = False  # decided
+                    region, margin_a = int(net.region[slot]), 0.0 if on else more_a
+                    enough = left_a[region] >= minimum_a[slot] + margin_a
+                    left_a[region] -= minimum_a[slot] if enough else 0.0
+                    _move_on(state, slot, bool(enough) is on, on=on, now_ms=now_ms)
+    off: Bools = wants & ~state.surplus_on
+    return off
+
+
+def _wants(mode: Bools, by_hand: Bools | None) -> Bools:
+    return mode if by_hand is None else mode & ~by_hand
+
+
+def _always(net: Network, state: AllocatorState, obs: Observed, minimum_a: Floats, only: Bools) -> Floats:
+    """What connectors in mode `minimum` take first, of each region."""
+    taken = np.zeros(len(net.regions))
+    for slot in slots_of(obs.who.present & state.on & net.devices.surplus & ~only):
+        taken[int(net.region[slot])] += minimum_a[slot]
+    return taken
+
+
+def _move_on(state: AllocatorState, slot: int, settled: bool, *, on: bool, now_ms: int) -> None:
+    """Count how long it has been otherwise than it is; change it when that has lasted."""
+    since = state.own("surplus_since_ms")
+    if settled:
+        since[slot] = 0
+    elif since[slot] == 0:
+        since[slot] = now_ms
+    elif now_ms - since[slot] >= (STOP_MS if on else START_MS):
+        since[slot] = 0
+        state.own("surplus_on")[slot] = not on
