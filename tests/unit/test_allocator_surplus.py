@@ -43,7 +43,7 @@ def drawn_w(world: World, *names: str) -> float:
     return sum(world.told[name] for name in names) * W3
 
 
-@settings(max_examples=how_many(30, 2000), deadline=None)
+@settings(max_examples=how_many(10, 2000), deadline=None)
 @given(st.integers(0, 10**6))
 def test_spc_20_surplus_breaks_no_row_step_or_ramp_and_takes_no_more_than_surplus_but_minima(number: int) -> None:
     rng = Random(number)
@@ -61,7 +61,7 @@ def test_spc_20_surplus_breaks_no_row_step_or_ramp_and_takes_no_more_than_surplu
         assert drawn_w(world, *wants) <= max(surplus_w - others_w, minima_w) + 1e-6
 
 
-@settings(max_examples=how_many(20, 1000), deadline=None)
+@settings(max_examples=how_many(6, 1000), deadline=None)
 @given(st.integers(0, 10**6))
 def test_spc_20_a_flickering_sun_never_switches_faster_than_its_delays(number: int) -> None:
     rng = Random(number)
