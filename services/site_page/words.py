@@ -45,6 +45,7 @@ _PLAIN: Final = {
     ReasonCode.SOC: "its state of charge",
     ReasonCode.MINIMUM_ON: "it must stay on for a while",
     ReasonCode.MINIMUM_OFF: "it must stay off for a while",
+    ReasonCode.WAKING: "being woken: the vehicle took no current after a pause",
     ReasonCode.STARTING: "just taken over: keeps what the device does",
 }
 
