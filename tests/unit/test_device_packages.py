@@ -320,3 +320,24 @@ def test_a_generator_without_stated_signs_is_refused() -> None:
     assert any(p.reason == "no sign" and p.path == "sunspec.bind.power" for p in refusal(unsigned))
     wrong = text.replace("sign: -1, optional: false", "sign: 1, optional: false")
     assert any("decode to 9980.0" in p.reason for p in refusal(wrong))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "says"),
+    [
+        ('"704": 0, "123": 1', '"704": 0', "commands.set_reactive_power.steps.1.by_model", "123, 704"),
+        ("{of: power_max, factor: -100}", "{of: power_mox, factor: -100}", "share.of", "no such point"),
+        ("{of: power_max, factor: -100}", "{of: power_max, factor: 0}", "share.factor", "is 0"),
+        ("point: setpoint_power, ", "point: setpoint_pover, ", "commands.set_power.verify.point", "no such point"),
+        (
+            "args: [power_limit, power_max,",
+            "args: [power_limit, power_mux,",
+            "derived.setpoint_power.args",
+            "power_mux",
+        ),
+        ("args: [power_limit, power_max, power_limit_enabled]", "args: [power_limit, power_max]", "args", "takes 3"),
+    ],
+)
+def test_a_careless_sunspec_package_is_refused_with_the_place(old: str, new: str, where: str, says: str) -> None:
+    text = (CATALOG / "sunspec" / "pv-inverter.yaml").read_text(encoding="utf-8")
+    assert any(where in p.path and says in p.reason for p in refusal(text.replace(old, new, 1)))

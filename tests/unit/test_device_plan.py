@@ -118,3 +118,28 @@ def test_an_instance_that_the_device_does_not_have_is_noticed(count: float | Non
 def test_a_package_that_nobody_else_confirms_is_read_only() -> None:
     assert not meter().writable
     assert compile_plan(load_package("alfen-ng9xx"), unit_id=None, instance=1, kind=AssetKind.AC_CONNECTOR).writable
+
+
+@pytest.mark.parametrize(
+    ("op", "values", "factor", "expected"),
+    [
+        ("if_enabled", (-4_000.0, 1),        1.0,   -4_000.0),
+        ("if_enabled", (-4_000.0, 0),        1.0,   None),
+        ("if_enabled", (None, 1),            1.0,   None),
+        ("limit_of",   (40.0, 20_000.0, 1),  -0.01, -8_000.0),
+        ("limit_of",   (40.0, 20_000.0, 0),  -0.01, -20_000.0),  # nothing is limited
+        ("limit_of",   (0.0, 20_000.0, 1),   -0.01, 0.0),
+        ("limit_of",   (40.0, None, 1),      -0.01, None),
+        ("part_of",    (-25.0, 20_000.0, 1), -0.01, 5_000.0),
+        ("part_of",    (-25.0, 20_000.0, 0), -0.01, None),
+    ],
+)  # fmt: skip
+def test_what_is_switched_counts_only_while_its_switch_is_on(
+    op: Any, values: tuple[float | None, ...], factor: float, expected: float | None
+) -> None:
+    names = [f"p{i}" for i in range(len(values))]
+    points: dict[str, float | str | None] = dict(zip(names, values, strict=True))
+    quality = {name: Quality.NA for name, value in points.items() if value is None}
+    Derivation("told", Derived(op=op, args=names, factor=factor, unit="W"), names).apply(points, quality)
+    assert points["told_w"] == expected
+    assert ("told_w" in quality) is (expected is None)
