@@ -20,7 +20,7 @@ import numpy as np
 
 from busbar.events import Reason, SiteSnapshot
 from busbar.units import MIN_CURRENT_A, NOMINAL_VOLTAGE_V
-from spc_allocator import admission, filling, guard
+from spc_allocator import admission, filling, guard, imbalance
 from spc_allocator.admission import Admission, Admitted, Candidates
 from spc_allocator.booking import Booked, book
 from spc_allocator.bounds import Bound, Bounds, bounds
@@ -42,7 +42,7 @@ from spc_allocator.learning import (
 from spc_allocator.ledger import Ledger, Room
 from spc_allocator.limits import Limits, limits, push_background
 from spc_allocator.rounding import gate_raises, whole_steps
-from spc_allocator.rows import EPS, POWER, Bools, Floats, Network, slots_of, some
+from spc_allocator.rows import EPS, IMBALANCE, POWER, Bools, Floats, Network, slots_of, some
 from spc_allocator.standing import standing
 from spc_allocator.state import AllocatorState
 from spc_allocator.steering import steered
@@ -217,7 +217,10 @@ def _shares(net: Network, state: AllocatorState, who: Who) -> Shares:
     if last is not None and last.who is who and last.key == key:
         return last
     fair_v, counted = state.voltage_v @ fair_phases(phases, state), phases & who.present
-    made = Shares(who, key, fair_v, net.devices.weight / fair_v, counted, _load(state, counted))
+    load = _load(state, counted)
+    if net.rows.uneven:
+        load = imbalance.with_unbalanced(load, fair_phases(phases, state) & who.present)
+    made = Shares(who, key, fair_v, net.devices.weight / fair_v, counted, load)
     kept.shares = made
     return made
 
@@ -270,6 +273,8 @@ def _channels(state: AllocatorState, load: Floats, per_phase_a: Floats) -> Float
     channels = np.zeros_like(load)
     channels[:POWER] = per_phase_a
     channels[POWER] = (state.voltage_v / NOMINAL_VOLTAGE_V) @ per_phase_a
+    if len(load) > IMBALANCE:
+        channels[IMBALANCE:] = imbalance.uneven(per_phase_a)
     return channels
 
 

@@ -10,7 +10,7 @@ from busbar.units import PhaseVector
 from spc_allocator.core import Decided
 from spc_allocator.cycle import Cycle
 from spc_allocator.explain import own_phase, pause_ranks
-from spc_allocator.rows import EPS, Floats, Network, slots_of
+from spc_allocator.rows import EPS, IMBALANCE, Floats, Network, slots_of
 
 
 def decisions(decided: Decided, epoch: int, published_at_ms: int) -> list[Decision]:
@@ -64,6 +64,8 @@ def _bound_by(decided: Decided) -> dict[int, str]:
         index, channel = int(net.rows.collector[row]), int(net.rows.channel[row])
         if row >= net.rows.surplus:
             words.setdefault(index, "surplus is used up")
+        elif row >= net.rows.imbalance:
+            words.setdefault(index, f"imbalance on {own_phase(net, index, channel - IMBALANCE)}")
         elif row >= net.rows.fuses:
             words[index] = f"power limit of {cycle.limits.source[index]}"
         elif left[row] < 1.0 + EPS:

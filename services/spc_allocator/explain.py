@@ -15,7 +15,7 @@ from spc_allocator.bounds import Bound
 from spc_allocator.cycle import Cycle
 from spc_allocator.inputs import FREE, LOST, RESERVED
 from spc_allocator.rounding import STEP_A
-from spc_allocator.rows import EPS, POWER, SURPLUS, Floats, Network, slots_of
+from spc_allocator.rows import EPS, IMBALANCE, POWER, SURPLUS, Floats, Network, slots_of
 
 _CODE: Final = {
     Bound.FALLBACK: ReasonCode.FALLBACK,
@@ -113,6 +113,9 @@ def _row(cycle: Cycle, row: int) -> Reason:
     channel = int(cycle.net.rows.channel[row])
     if channel == POWER:
         return reason(ReasonCode.POWER_LIMIT, collector=name, source=cycle.limits.source[collector], side="import")
+    if channel >= IMBALANCE:
+        phase = own_phase(cycle.net, collector, channel - IMBALANCE)
+        return reason(ReasonCode.IMBALANCE, float(cycle.net.imbalance_a[collector]), collector=name, phase=phase)
     if channel == SURPLUS:
         return reason(ReasonCode.SURPLUS, collector=name, side="export")
     limit_a = float(cycle.limits.limit_a[channel, collector])

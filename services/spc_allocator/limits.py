@@ -27,6 +27,7 @@ import numpy as np
 from busbar.config.protection import CREDIT_RATIO
 from busbar.events import CollectorLimit
 from busbar.units import MIN_CURRENT_A, NOMINAL_VOLTAGE_V, Phase
+from spc_allocator import imbalance
 from spc_allocator.inputs import FREE, Observed
 from spc_allocator.kept import Fixed, Kept, Reserve, Who
 from spc_allocator.rows import Bools, Floats, Ints, Network, some
@@ -94,6 +95,8 @@ def push_background(net: Network, state: AllocatorState, obs: Observed, raised_a
         table[:, ~obs.valid] = -np.inf
         state.covered_since_ms = np.where(obs.valid, state.covered_since_ms, now_ms)
     state.background_window = state.background_window.pushed(now_ms, table.ravel())
+    if net.rows.uneven:
+        state.uneven_window = state.uneven_window.pushed(now_ms, imbalance.of_background(net, table[_NET : _NET + 3]))
 
 
 def limits(net: Network, state: AllocatorState, obs: Observed, imports: tuple[CollectorLimit, ...]) -> Limits:
@@ -119,8 +122,10 @@ def limits(net: Network, state: AllocatorState, obs: Observed, imports: tuple[Co
     power_limit_w, source = _power_limits(net, state.kept.fixed, var, imports)
     fuses, rooms = net.rows.fuses, np.empty(net.rows.count)
     room.take(net.fuse_flat, out=rooms[:fuses])
-    power_room = np.subtract(power_limit_w, power, out=rooms[fuses : net.rows.surplus])
+    power_room = np.subtract(power_limit_w, power, out=rooms[fuses : net.rows.imbalance])
     power_room /= NOMINAL_VOLTAGE_V
+    if net.rows.uneven:
+        rooms[net.rows.imbalance : net.rows.surplus] = imbalance.room(net, state.uneven_window.top)
     rooms[net.rows.surplus :] = np.inf  # a matter of sharing alone
     export = _export(net, obs, state, table, active)
     if imports:

@@ -7,10 +7,11 @@ power of a collector. Connectors are numbered depth first (a *slot*), so everyth
     channel 0..2   amperes on the grid connection's L1, L2, L3
     channel 3      power, as amperes at 230 V summed over the phases
     channel 4      the same of connectors in PV surplus mode alone; only on sites that have such
+    channel 5..7   amperes of vehicles on fewer than three conductors; only on sites that limit imbalance
 
-`load` maps a current per connector to the channels (shape 4 x n, or 5 x n). Rows of fuses come first, then one power
-row for each collector, then one for each region of surplus (`surplus`). A collector that is only monitored has no fuse
-rows; its power row binds when somebody sets a limit.
+`load` maps a current per connector to the channels (shape 4, 5 or 8 x n). Rows of fuses come first, then one power row
+for each collector, those of imbalance (`imbalance`), one for each region of surplus (`surplus`). A collector that is
+only monitored has no fuse rows; its power row binds when somebody sets a limit.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ POWER: Final = 3
 """The channel of power rows."""
 SURPLUS: Final = 4
 """The channel of rows of PV surplus."""
+IMBALANCE: Final = 5
+"""The first of the three channels of rows of imbalance, one a conductor."""
 EPS: Final = 1e-6
 """Amperes that are dust: far below any step, far above rounding errors of the sums."""
 
@@ -66,12 +69,19 @@ class Rows:
     entry_row: Ints
     entry_slot: Ints
     """The same pairs, flat, ordered by row."""
+    imbalance: int
+    """Rows from this index on, up to those of surplus, are of imbalance."""
     surplus: int
     """Rows from this index on are regions of surplus."""
 
     @property
     def count(self) -> int:
         return len(self.channel)
+
+    @property
+    def uneven(self) -> bool:
+        """Whether any collector limits imbalance."""
+        return self.imbalance < self.surplus
 
     @cached_property
     def at_end(self) -> Ints:
@@ -141,6 +151,7 @@ class Network:
         self.dynamic = np.array([c.file.dynamic_reserve_connectors for c in site.collectors], dtype=np.int64)
         self.power_limit_w = _limits([c.file.power_limit_w for c in site.collectors])
         self.power_limit_va = _limits([c.file.power_limit_va for c in site.collectors])
+        self.imbalance_a = _limits([c.file.imbalance_limit_a for c in site.collectors])
         self.worst_a = _worst_case(site)
         self.unmetered_a = _unmetered_floor(site)
         self.fuse_flat = self.rows.channel[: self.rows.fuses] * self.collectors + self.rows.collector[: self.rows.fuses]
@@ -190,14 +201,20 @@ def _rows(site: Site, entities: tuple[Entity, ...], regions: tuple[int, ...], be
     fuses = [
         (c.index, int(phase)) for c in site.collectors if not c.file.monitored_only for phase in sorted(c.root_phases)
     ]
-    keys = fuses + [(c.index, POWER) for c in site.collectors] + [(index, SURPLUS) for index in regions]
+    powers = [(c.index, POWER) for c in site.collectors]
+    uneven = [
+        (c.index, IMBALANCE + int(phase))
+        for c in site.collectors
+        if c.file.imbalance_limit_a is not None
+        for phase in sorted(c.root_phases)
+    ]
+    keys = fuses + powers + uneven + [(index, SURPLUS) for index in regions]
     of_slot: list[list[tuple[int, int]]] = [[] for _ in entities]
     entry_row: list[int] = []
     entry_slot: list[int] = []
     for row, (collector, channel) in enumerate(keys):
         for slot in range(int(begin[collector]), int(end[collector])):
-            wired = channel < POWER and Phase(channel) in entities[slot].root_phases
-            if wired or channel == POWER or (channel == SURPLUS and _surplus(entities[slot]) != "off"):
+            if _counts(entities[slot], channel):
                 of_slot[slot].append((row, channel))
                 entry_row.append(row)
                 entry_slot.append(slot)
@@ -205,8 +222,18 @@ def _rows(site: Site, entities: tuple[Entity, ...], regions: tuple[int, ...], be
     return Rows(
         collector_of, channel_of, begin[collector_of], end[collector_of], len(fuses),
         tuple(tuple(rows) for rows in of_slot),
-        np.array(entry_row, dtype=np.int64), np.array(entry_slot, dtype=np.int64), len(keys) - len(regions),
+        np.array(entry_row, dtype=np.int64), np.array(entry_slot, dtype=np.int64),
+        len(fuses) + len(powers), len(keys) - len(regions),
     )  # fmt: skip
+
+
+def _counts(entity: Entity, channel: int) -> bool:
+    """Whether it may ever count in a row of that channel."""
+    if channel == POWER:
+        return True
+    if channel == SURPLUS:
+        return _surplus(entity) != "off"
+    return Phase(channel - IMBALANCE if channel >= IMBALANCE else channel) in entity.root_phases
 
 
 def _surplus(entity: Entity) -> str:

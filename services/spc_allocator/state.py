@@ -91,6 +91,8 @@ class AllocatorState:
     # windows
     cap_window: MaxWindow
     background_window: MaxWindow
+    uneven_window: MaxWindow
+    """3 x V, or nothing where no collector limits imbalance: background above that of the least loaded conductor."""
     # all
     sessions: tuple[str | None, ...]
     # no state: see there
@@ -118,7 +120,9 @@ class AllocatorState:
             sampled_at_ms=_ms(n), over_since_ms=_ms(n), uncontrollable=_no(n), fallback_a=np.full(n, np.nan),
             watchdog_s=np.full(n, np.nan), covered_since_ms=np.full(collectors, now_ms, dtype=np.int64),
             guarded_at_ms=_ms(collectors), guarded_a=np.zeros(collectors), cap_window=MaxWindow(CAP_WINDOW_S, n),
-            background_window=MaxWindow(BACKGROUND_WINDOW_S, FEATURES * collectors), sessions=(None,) * n,
+            background_window=MaxWindow(BACKGROUND_WINDOW_S, FEATURES * collectors),
+            uneven_window=MaxWindow(BACKGROUND_WINDOW_S, 3 * collectors if net.rows.uneven else 0),
+            sessions=(None,) * n,
             kept=Kept(net), now_ms=now_ms, started_at_ms=now_ms,
         )  # fmt: skip
 
@@ -177,9 +181,8 @@ _OF_VEHICLE = (
     "uncontrollable",
 )  # fmt: skip
 _BY_COLLECTOR = ("covered_since_ms", "guarded_at_ms", "guarded_a")
-_BY_SLOT = tuple(
-    n for n in _COPIED if n not in (*_BY_COLLECTOR, "cap_window", "background_window", "sessions", "voltage_v")
-)
+_WINDOWS = ("cap_window", "background_window", "uneven_window")
+_BY_SLOT = tuple(n for n in _COPIED if n not in (*_BY_COLLECTOR, *_WINDOWS, "sessions", "voltage_v"))
 
 
 def dump(state: AllocatorState, net: Network, windows: bool = True) -> bytes:
@@ -194,7 +197,11 @@ def dump(state: AllocatorState, net: Network, windows: bool = True) -> bytes:
         c.id: {key: _json(getattr(state, key)[c.index]) for key in _BY_COLLECTOR} for c in net.site.collectors
     }
     if windows:
-        body["windows"] = {"cap": state.cap_window.dump(), "background": state.background_window.dump()}
+        body["windows"] = {
+            "cap": state.cap_window.dump(),
+            "background": state.background_window.dump(),
+            "uneven": state.uneven_window.dump(),
+        }
     return orjson.dumps(body)
 
 
@@ -223,6 +230,7 @@ def restore(data: bytes, net: Network, now_ms: int) -> AllocatorState:
             windows = body["windows"]
             state.cap_window = state.cap_window.loaded(**windows["cap"])
             state.background_window = state.background_window.loaded(**windows["background"])
+            state.uneven_window = state.uneven_window.loaded(**windows["uneven"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StateError(f"not a checkpoint of this allocator: {error}") from error
     return state

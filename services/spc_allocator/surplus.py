@@ -34,8 +34,11 @@ HYSTERESIS_W: Final = 300.0
 
 
 def weighted(net: Network, load: Floats, by_hand: Bools | None) -> Floats:
-    """Five channels: in the last one only connectors in surplus mode count, with their power."""
-    return np.concatenate((load, [load[POWER] * _wants(net.devices.surplus, by_hand)]))
+    """With a channel in which only connectors in surplus mode count, with their power."""
+    made = np.zeros((max(len(load), SURPLUS + 1), load.shape[1]))
+    made[: len(load)] = load
+    made[SURPLUS] = load[POWER] * _wants(net.devices.surplus, by_hand)
+    return made
 
 
 def surplus_a(net: Network, state: AllocatorState, obs: Observed, background_w: Floats, load: Floats) -> Floats:

@@ -173,7 +173,7 @@ def _rows(load: Any) -> Rows:
     whole = np.zeros(count, dtype=np.int64)
     return Rows(
         whole, np.arange(count), whole, np.full(count, n), count, tuple(tuple(rows) for rows in of_slot),
-        entries[:, 0].copy(), entries[:, 1].copy(), count,
+        entries[:, 0].copy(), entries[:, 1].copy(), count, count,
     )  # fmt: skip
 
 
