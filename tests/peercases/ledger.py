@@ -67,6 +67,10 @@ LEDGER: dict[str, Entry] = {
     "OE-08": Entry(Verdict.DIFFERENT, _CREDIT),
     "OE-09": _WHOLE,
     "OE-11": Entry(Verdict.WHOLE, f"{_WHOLE.why}; the way there is 1 A a minute, not 3 % a second (SPC-4)"),
+    "OE-13": Entry(
+        Verdict.DIFFERENT,
+        "a car that is set by hand is not ramped, but shares like all others: by hand is an upper bound (SPC-2, SPC-9)",
+    ),
     "OE-16": Entry(Verdict.EQUAL),
     "AC-02": Entry(Verdict.EQUAL, "they assert no more than that it is feasible; ours are 20 A each (SPC-2)"),
     "AC-03": Entry(
@@ -93,8 +97,7 @@ NOT_BUILT: dict[str, str] = {
     "VC-08": "switching between 1 and 3 phases (SPC-20)",
     "VC-10": "power strategy: priority classes and surplus (SPC-20, SPC-24)",
     "OE-04": "batteries (SPC-13)",
-    "OE-13": "manual mode (SPC-9)",
-    "OE-14": "manual and surplus mode (SPC-9, SPC-20)",
+    "OE-14": "a translation: its data does not say which car is forced (SPC-9, SPC-20)",
     "OE-18": "batteries (SPC-13)",
     "OE-19": "batteries (SPC-13)",
     "OE-21": "batteries (SPC-13)",

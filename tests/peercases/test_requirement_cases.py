@@ -1,5 +1,5 @@
 """The numeric examples of the requirements as they stand in the data file, each by its name. Those of what is not built
-yet (advice, DC) are said to wait, and a test notices when they need not any more."""
+yet (DC) are said to wait, and a test notices when they need not any more."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spc_allocator.limits import reserves
 
 CASES: dict[str, Any] = {case["id"]: case for case in json.loads(DATA.read_text("utf-8"))["requirement_cases"]}
 EXPECTED: dict[str, Any] = {name: case["expected"] for name, case in CASES.items()}
-WAITING = {"SD-04": "advice (SPC-9)", "SD-08": "DC charge points (SPC-11)"}
+WAITING = {"SD-08": "DC charge points (SPC-11)"}
 
 
 def one_fuse(rated_a: float, count: int, **collector: Any) -> World:
@@ -61,6 +61,15 @@ def test_sd_02_a_dynamic_reserve_is_at_most_18_a_and_0_when_off(setting: int, ke
 def test_sd_03_dynamic_12_a_and_fixed_50_a_make_50_a() -> None:
     world = one_fuse(100, 4, dynamic_reserve_connectors=2, fixed_reserve_a=50)
     assert reserve_a(world) == EXPECTED["SD-03"]["total_a"]
+
+
+def test_sd_04_advice_of_60_w_gives_6_a() -> None:
+    world = one_fuse(100, 1)
+    world.plug("x0")
+    world.run_to(600)
+    world.advise("x0", (0.0, 60.0))
+    world.step()
+    assert (world.told["x0"], world.why["x0"].code) == (EXPECTED["SD-04"]["setpoint_a"], ReasonCode.ADVICE)
 
 
 def test_sd_05_room_for_one_the_three_phase_car_with_15_kwh_stops() -> None:

@@ -5,6 +5,7 @@
 | node with `limit_a` or `limit_w_per_phase` | collector with that rating (none: 400 A, which never binds) |
 | `limit_w` of a node | its power limit; 0 is a variable limit of 0 W |
 | AC charge point | connector with maximum `max_a` or `max_w` and minimum `min_a` or `min_w` (W at 230 V) |
+| forced | set by hand to its maximum |
 | connected | a vehicle that uses all its phases and takes whatever it is given |
 | not connected, kind `reserve` | a free connector, and a dynamic reserve for one |
 | `meter_w`, with what the cars draw (`measured_w`) | the difference is background: load, or generation where negative |
@@ -55,6 +56,8 @@ def site_world(case: Case, **root: Any) -> World:
     for point in case["charge_points"]:
         if point["connected"]:
             plug(world, point["id"], _max_a(point))
+        if point.get("forced"):
+            world.mode(point["id"], "manual", _max_a(point))
     world.state = AllocatorState.fresh(world.net, world.now_ms)
     return world
 
