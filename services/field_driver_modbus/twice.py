@@ -21,7 +21,7 @@ class StartedTwiceError(RuntimeError):
 def boot_key(boot: str) -> tuple[int, str]:
     """Order of starts: by UTC milliseconds after the last colon, then by name."""
     _, _, started = boot.rpartition(":")
-    return int(started) if started.isdigit() else 0, boot
+    return int(started) if started.isdecimal() else 0, boot
 
 
 class Twins:

@@ -46,7 +46,7 @@ def test_the_letters_of_iec_61851_mean_one_of_them(letter: str, number: int) -> 
     assert status.number == number
 
 
-@pytest.mark.parametrize("raw", ["", "B", "C", "D", "G", "A3", "-1", "12", "99", "Charging", "3.0", 12, -1, 65535])
+@pytest.mark.parametrize("raw", ["", "B", "C", "D", "G", "A3", "-1", "12", "99", "Charging", "3.0", "²", 12, -1, 65535])
 def test_an_unknown_value_is_reported_and_never_guessed(raw: str | int) -> None:
     assert status_of(raw) is None
 

@@ -96,7 +96,7 @@ def _kind_of_value(point: Point) -> Iterator[tuple[str, str]]:
             yield f"na: {value!r} cannot be a raw {point.type}", "give the raw value, before scaling"
     names = {*point.enum, *point.enum.values()}
     for key in (*point.enum, *point.map):
-        if whole and not key.lstrip("-").isdigit() and (key in point.enum or key not in names):
+        if whole and not key.lstrip("-").isdecimal() and (key in point.enum or key not in names):
             yield f"{key!r} cannot be a raw {point.type}", "use the raw number, or a name of the enum, as the key"
 
 

@@ -83,6 +83,6 @@ def status_of(raw: str | int) -> Status | None:
     if isinstance(raw, int):
         return BY_NUMBER.get(raw)
     text = raw.strip().strip("\x00")
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return BY_NUMBER.get(int(text))
     return BY_LETTER.get(text.upper())
