@@ -219,7 +219,7 @@ class SpcAllocator(Actor):
     async def _take_over(self) -> int:
         """A new epoch, above every one before it (failure.md, The fence)."""
         stored = self.context.store.read(EPOCH)
-        previous = int(stored) if stored and stored.strip().isdecimal() else 0
+        previous = int(stored) if stored and stored.strip().isdigit() else 0
         epoch = max(previous + 1, self.clock.utc_ms())
         await self._save(EPOCH, str(epoch).encode())
         return epoch
