@@ -65,7 +65,7 @@ bench: $(STAMP)  ## benchmarks, as ratios; tables are kept in docs/benchmarks.md
 soak: $(STAMP)  ## the allocator against ground truth on SITES random sites, at low priority (about an hour a core)
 	BUSBAR_SOAK=$(SITES) nice -n 19 $(PY) -m pytest -n 2 -rP tests/unit/test_allocator_truth.py \
 		tests/unit/test_allocator_properties.py tests/unit/test_allocator_soak.py \
-		tests/system/test_thousand_cycles.py $(ARGS)
+		tests/unit/test_allocator_causality.py tests/system/test_thousand_cycles.py $(ARGS)
 
 peer-cases: $(STAMP)  ## refresh docs/peer-cases.md
 	$(PY) tests/peercases/ledger.py --write

@@ -6,7 +6,8 @@ from typing import Final
 
 from busbar.config.site import Site
 from busbar.domain.charging import Status
-from busbar.events import Reason, ReasonCode
+from busbar.events import Binding, Reason, ReasonCode
+from busbar.events.words import conductors, held_too, together
 
 STATUS: Final = {
     Status.AVAILABLE: "Free",
@@ -51,9 +52,14 @@ _PLAIN: Final = {
 
 
 def reason_words(reason: Reason, site: Site) -> str:
-    """One clause for a person: which bound made this setpoint."""
+    """For a person: which bound made this setpoint, and what holds it beside."""
+    group, *others = together(reason)
+    return _first_words(reason, conductors(group), site) + held_too(others, lambda binding: _collector(binding, site))
+
+
+def _first_words(reason: Reason, phases: str, site: Site) -> str:
     if reason.code in (ReasonCode.ROW, ReasonCode.POWER_LIMIT):
-        return _limit_words(reason, site)
+        return _limit_words(reason, phases, site)
     if reason.code is ReasonCode.PAUSED:
         where = f" behind {_collector(reason, site)}" if reason.collector else ""
         rank = f" (rank {reason.rank})" if reason.rank else ""
@@ -74,17 +80,16 @@ def _plain_words(reason: Reason) -> str:
     return _PLAIN.get(reason.code, reason.code.value)
 
 
-def _limit_words(reason: Reason, site: Site) -> str:
+def _limit_words(reason: Reason, phases: str, site: Site) -> str:
     where = _collector(reason, site)
     side = " (feeding back)" if reason.side == "export" else ""
     if reason.code is ReasonCode.ROW:
-        phase = f", {reason.phase}" if reason.phase else ""
-        return f"fuse {where}{phase} is full{side}"
+        return f"fuse {where}{f', {phases}' if phases else ''} is full{side}"
     source = f", set by {reason.source}" if reason.source else ""
     return f"power limit of {where}{source}{side}"
 
 
-def _collector(reason: Reason, site: Site) -> str:
+def _collector(reason: Binding, site: Site) -> str:
     if reason.collector and reason.collector in site.tree.index:
         return site.collector(reason.collector).name
     return reason.collector or "the site"

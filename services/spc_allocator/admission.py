@@ -55,9 +55,10 @@ class Admitted:
 
     order: list[int]
     lacking: dict[int, int] = field(default_factory=dict)
-    """Off because its minimum does not fit: slot -> row."""
-    budget: list[int] = field(default_factory=list)
-    """Off although it fits: start budget, minimum off time, or it has not fitted for 60 s."""
+    """Off because its minimum does not fit: slot -> the row that lacks most."""
+    budget: dict[int, bool] = field(default_factory=dict)
+    """Off although it fits: slot -> whether start budget, minimum off time or less than 60 s of room forbid it; else
+    its inputs are too old."""
     paused: list[int] = field(default_factory=list)
     """Switched off in this cycle."""
 
@@ -126,22 +127,25 @@ class Admission:
                     self._switch_off(slot)
 
     def _choose_anew(self) -> None:
-        """The whole choice, on the 15-minute grid."""
-        left = self.room.ledger(self.room.room_a - self.room.sums(self.who.off_a))
+        """The whole choice, on the 15-minute grid. Who is on already stays within the reserve that yields."""
+        room, off_a = self.room, self.room.sums(self.who.off_a)
+        keep, start = room.ledger(room.keep_a - off_a), room.ledger(room.start_a - off_a)
         for slot in self._must_run_first():
             if not self.who.able[slot]:
                 continue
-            row, was_on = self._lacking(left, slot), bool(self.state.on[slot])
+            was_on = bool(self.state.on[slot])
+            row = self._lacking(keep if was_on else start, slot)
             if row >= 0:
                 self.result.lacking[slot] = row
                 if was_on:
                     self._switch_off(slot)
             elif was_on or self._may_start(slot):
-                left.take(slot, self._more(slot))
+                keep.take(slot, self._more(slot))
+                start.take(slot, self._more(slot))
                 if not was_on:
                     self.state.on[slot] = True
             else:
-                self.result.budget.append(slot)
+                self.result.budget[slot] = self._spent(slot)
 
     def _start_what_fits(self, room_a: Floats) -> None:
         """Newcomers at once, paused ones after 60 s of room, each beside those that are on."""
@@ -163,7 +167,7 @@ class Admission:
                 left.take(slot, self._more(slot))
                 self.state.on[slot] = True
             else:
-                self.result.budget.append(slot)
+                self.result.budget[slot] = not lasted or self._spent(slot)
 
     def _more(self, slot: int) -> float:
         return float(self.who.low_a[slot] - self.who.off_a[slot])
@@ -179,12 +183,10 @@ class Admission:
     def _may_start(self, slot: int) -> bool:
         if self.room.net.devices.must_run[slot]:
             return True
-        if self.who.by_hand[slot]:
-            return bool(self.who.may_raise[slot])
-        paused_at = int(self.state.paused_at_ms[slot])
-        rested = paused_at == 0 or self.now_ms - paused_at >= OFF_MS
-        oldest = int(self.state.starts_ms[:, slot].min())
-        return bool(self.who.may_raise[slot]) and rested and (oldest == 0 or self.now_ms - oldest >= HOUR_MS)
+        return bool(self.who.may_raise[slot]) and not self._spent(slot)
+
+    def _spent(self, slot: int) -> bool:
+        return not self.who.by_hand[slot] and budget_spent(self.state, slot, self.now_ms)
 
     def _switch_off(self, slot: int) -> None:
         state = self.state
@@ -195,6 +197,12 @@ class Admission:
         if state.setpoint_a[slot] > 0.0:  # else it was still waiting to be told
             state.own("paused_at_ms")[slot] = self.now_ms
         self.result.paused.append(slot)
+
+
+def budget_spent(state: AllocatorState, slot: int, now_ms: int) -> bool:
+    """Four starts in this hour, or less than 5 minutes off."""
+    paused_at, oldest = int(state.paused_at_ms[slot]), int(state.starts_ms[:, slot].min())
+    return 0 < paused_at > now_ms - OFF_MS or 0 < oldest > now_ms - HOUR_MS
 
 
 def note_starts(state: AllocatorState, begun: Bools, now_ms: int) -> None:

@@ -21,7 +21,7 @@ A vehicle that is being woken may have 8 A whatever ramp and cap say.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
@@ -31,7 +31,7 @@ from busbar.units import MIN_CURRENT_A
 from spc_allocator.booking import READ_BACK_A, VERIFY_MS
 from spc_allocator.inputs import Inputs, Observed
 from spc_allocator.limits import COVERED_MS
-from spc_allocator.rows import EPS, Bools, Floats, Ints, Network, slots_of, some
+from spc_allocator.rows import EPS, Bools, Devices, Floats, Ints, Network, slots_of, some
 from spc_allocator.state import AllocatorState
 from spc_allocator.steering import Steered
 from spc_allocator.waking import WAKE_A, being_woken
@@ -58,23 +58,40 @@ class Bound(IntEnum):
 
 _GUARD, _FALLBACK, _STALE, _MANUAL, _ADVICE, _SURPLUS, _DEVICE, _CABLE, _VEHICLE, _CAP, _RAMP = range(11)
 """The rows of the table: plain integers, for an enum as an index costs more than the row."""
+MAY_PAUSE: Final = (_FALLBACK, _MANUAL, _ADVICE, _SURPLUS, _DEVICE)
+"""One of these below the minimum switches off; all others bound no lower than the minimum."""
 
 
 @dataclass(slots=True)
 class Bounds:
-    """Upper bound of each slot in whole steps, and which rule it is."""
+    """What every rule allows each slot, and what it comes to together."""
 
-    high_a: Floats
-    which: Ints
-    able: Bools
-    """No bound forbids the minimum."""
+    devices: Devices
+    table: Floats
+    """Bound x n: every rule's own bound, in the order of `Bound`; inf where it does not hold."""
     may_raise: Bools
     starting: Bools
     """May not rise only because the allocator or a collector's monitoring has just begun."""
-    fallback_source: dict[int, str]
+    fallback_source: dict[int, dict[str, float]]
+    """slot -> whose fallbacks bound it, and at what."""
     steered: Steered | None
     dark: Bools | None
     """Off for want of surplus."""
+    high_a: Floats = field(init=False)
+    """Upper bound of each slot in whole steps."""
+    which: Ints = field(init=False)
+    """Which rule it is."""
+    able: Bools = field(init=False)
+    """No bound that may pause is below the minimum."""
+
+    def __post_init__(self) -> None:
+        table, minimum_a = self.table, self.devices.minimum_a
+        able = np.minimum.reduce(table[list(MAY_PAUSE)])
+        self.able = (np.floor(able + EPS) >= minimum_a) | self.devices.must_run
+        high = np.minimum.reduce(table)
+        high += EPS
+        self.high_a = np.maximum(np.floor(high, out=high), minimum_a, out=high)
+        self.which = table.argmin(axis=0)
 
 
 def bounds(
@@ -82,7 +99,7 @@ def bounds(
     steered: Steered | None, dark: Bools | None, now_ms: int,
 ) -> Bounds:  # fmt: skip
     options, devices, setpoint = net.site.options, net.devices, state.setpoint_a
-    table = np.empty((11, net.count))
+    table = np.empty((len(Bound), net.count))
     table.fill(np.inf)
     may_raise, starting = _may_raise(net, state, obs, now_ms)
     sources = _fallbacks(net, obs, inputs, table[_FALLBACK])
@@ -103,19 +120,13 @@ def bounds(
         waking = being_woken(state)
         for bound in (_RAMP, _CAP, _CABLE):
             table[bound, waking] = np.maximum(table[bound, waking], WAKE_A)
-    able = np.minimum(table[_FALLBACK], devices.max_a)
     if steered is not None:
         table[_MANUAL], table[_ADVICE] = steered.manual_a, steered.advice_a
         for bound in (_VEHICLE, _CAP, _RAMP):
             table[bound, steered.by_hand] = np.inf
-        able[steered.off] = 0.0
     if dark is not None:
-        table[_SURPLUS, dark] = able[dark] = 0.0
-    able = (np.floor(able + EPS) >= devices.minimum_a) | devices.must_run
-    high = np.minimum.reduce(table)
-    high += EPS
-    np.maximum(np.floor(high, out=high), devices.minimum_a, out=high)
-    return Bounds(high, table.argmin(axis=0), able, may_raise, starting, sources, steered, dark)
+        table[_SURPLUS, dark] = 0.0
+    return Bounds(devices, table, may_raise, starting, sources, steered, dark)
 
 
 def _may_raise(net: Network, state: AllocatorState, obs: Observed, now_ms: int) -> tuple[Bools, Bools]:
@@ -137,21 +148,27 @@ def _may_raise(net: Network, state: AllocatorState, obs: Observed, now_ms: int) 
     return fresh & covered, fresh & ~covered
 
 
-def _fallbacks(net: Network, obs: Observed, inputs: Inputs, lowest: Floats) -> dict[int, str]:
-    """Write the lowest fallback bound of each slot into `lowest`; returns whose it is."""
-    source: dict[int, str] = {}
+def _fallbacks(net: Network, obs: Observed, inputs: Inputs, into: Floats) -> dict[int, dict[str, float]]:
+    """Write the lowest fallback bound of each slot; returns everybody's."""
+    source: dict[int, dict[str, float]] = {}
     for event in inputs.fallbacks:
         for asset in event.assets if event.active else ():
             slot = net.slot.get(asset)
-            if slot is not None and event.max_current_a < lowest[slot]:
-                lowest[slot], source[slot] = event.max_current_a, event.entity
+            if slot is not None:
+                into[slot] = min(into[slot], event.max_current_a)
+                _note(source, slot, event.entity, event.max_current_a)
     if not obs.all_valid:
         for index in slots_of(~obs.valid & net.protected):
-            bound = net.on_lost_a[index]
+            bound, name = float(net.on_lost_a[index]), net.site.collectors[index].id
             for slot in range(int(net.begin[index]), int(net.end[index])):
-                if bound < lowest[slot]:
-                    lowest[slot], source[slot] = bound, net.site.collectors[index].id
+                into[slot] = min(into[slot], bound)
+                _note(source, slot, name, bound)
     return source
+
+
+def _note(source: dict[int, dict[str, float]], slot: int, name: str, bound_a: float) -> None:
+    known = source.setdefault(slot, {})
+    known[name] = min(known.get(name, np.inf), bound_a)
 
 
 def _kept_by_device(net: Network, state: AllocatorState, obs: Observed, bound: Floats) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from busbar.domain.limits import SETPOINT_LIFETIME_MS
 from busbar.events import Decision, PausedConnector
 from busbar.units import PhaseVector
+from spc_allocator.binding import left_a
 from spc_allocator.core import Decided
 from spc_allocator.cycle import Cycle
 from spc_allocator.explain import own_phase, pause_ranks
@@ -58,7 +59,7 @@ def _bound_by(decided: Decided) -> dict[int, str]:
     """The hardest thing that holds for each collector, in words."""
     cycle, net = decided.cycle, decided.cycle.net
     words: dict[int, str] = {}
-    left: Floats = np.array(cycle.left.left_a)
+    left = left_a(cycle)
     stopping = [*cycle.filled.row[cycle.filled.row >= 0].tolist(), *cycle.admitted.lacking.values()]
     for row in sorted(set(stopping)):
         index, channel = int(net.rows.collector[row]), int(net.rows.channel[row])

@@ -1,61 +1,88 @@
-"""Why a setpoint is what it is, as a code (SPC-17). Causal: relaxing the named bound by one step moves the setpoint.
+"""Why a setpoint is what it is, as codes (SPC-17): every bound that binds (`binding`), first the one to tell a person.
 
-A connector at its upper bound names the bound; one below it names the row that stopped it (a fuse with conductor in
-the collector's own frame, or a power limit with who set it); one that is off names what keeps it off and its rank.
+The order: what people and failures say, then what the device and the vehicle allow, then rows from the grid connection
+down, and the ramp last, for it passes by itself. Fuses come with the conductor in the collector's own frame, power
+limits with who set them, what is off with its rank.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Set
 from functools import lru_cache
 from typing import Final
 
-from busbar.events import Reason, ReasonCode
-from busbar.units import Phase
+import numpy as np
+
+from busbar.events import Binding, Reason, ReasonCode
+from busbar.units import NOMINAL_VOLTAGE_V, Phase
+from spc_allocator.binding import NextStep, next_step
 from spc_allocator.bounds import Bound
 from spc_allocator.cycle import Cycle
 from spc_allocator.inputs import FREE, LOST, RESERVED
-from spc_allocator.rounding import STEP_A
 from spc_allocator.rows import EPS, IMBALANCE, POWER, SURPLUS, Floats, Network, slots_of
 
-_CODE: Final = {
+Key = tuple[ReasonCode, float | None, str | None, str | None, str | None]
+"""One binding in plain values: code, value, collector, phase, source."""
+MOST_KEPT: Final = 20_000
+
+_BEFORE_ROWS: Final = {
     Bound.FALLBACK: ReasonCode.FALLBACK,
     Bound.STALE: ReasonCode.STALE,
     Bound.MANUAL: ReasonCode.MANUAL,
     Bound.ADVICE: ReasonCode.ADVICE,
     Bound.SURPLUS: ReasonCode.SURPLUS,
-    Bound.RAMP: ReasonCode.RAMP,
-    Bound.CAP: ReasonCode.CAP,
-    Bound.VEHICLE: ReasonCode.VEHICLE,
-    Bound.CABLE: ReasonCode.CABLE,
     Bound.DEVICE: ReasonCode.DEVICE,
+    Bound.CABLE: ReasonCode.CABLE,
+    Bound.VEHICLE: ReasonCode.VEHICLE,
+    Bound.CAP: ReasonCode.CAP,
 }
-
-
-_OFF_WHEN_FREE: Final = (Bound.MANUAL, Bound.ADVICE, Bound.SURPLUS)
-
-
-@lru_cache(maxsize=65536)
-def reason(
-    code: ReasonCode, value: float | None = None, *, collector: str | None = None, phase: str | None = None,
-    source: str | None = None, rank: int | None = None, side: str | None = None,
-) -> Reason:  # fmt: skip
-    """Reasons are few and immutable: made once."""
-    return Reason(code=code, value=value, collector=collector, phase=phase, source=source, rank=rank, side=side)
+_AFTER_ROWS: Final = {Bound.RAMP: ReasonCode.RAMP}
+"""With those before, every rule of the table in the order in which it is told; the guard's are told as its rows."""
+_WEIGHTS: Final = 1 << np.arange(len(Bound))
 
 
 def reasons(cycle: Cycle, setpoint_a: Floats) -> list[Reason]:
-    """One for each slot."""
-    told, kinds = setpoint_a.tolist(), cycle.obs.kind.tolist()
-    present, ranks = cycle.present.tolist(), pause_ranks(cycle)
-    made = [
-        _of_vehicle(cycle, slot, told[slot], ranks)
-        if present[slot]
-        else _of_no_vehicle(cycle, slot, kinds[slot], told[slot])
-        for slot in range(len(told))
-    ]
+    """One for each slot. Connectors that differ in nothing share one, now and in the cycles to come."""
+    step, told = next_step(cycle), setpoint_a.tolist()
+    kinds, present, on = cycle.obs.kind.tolist(), cycle.present.tolist(), cycle.state.on.tolist()
+    own, starting = (_WEIGHTS @ step.own).tolist(), cycle.bounds.starting.tolist()
+    ranks, rows_of, known = pause_ranks(cycle), step.rows, _known(cycle)
+    explain = _Explain(cycle, step)
+    several, sources = bool(cycle.limits.rivals_w), _with_sources(cycle)
+    made = []
+    for slot, told_a in enumerate(told):
+        if not present[slot]:
+            made.append(_of_no_vehicle(cycle, slot, kinds[slot], told_a))
+            continue
+        rows, rank = tuple(rows_of.get(slot, ())), None if on[slot] else ranks.get(slot, 0)
+        like = (own[slot], told_a, starting[slot], rank, slot in step.budget, rows)
+        alone = several or slot in sources
+        reason = None if alone else known.get(like)
+        if reason is None:
+            keys = explain.on(slot, own[slot], told_a, rows) if rank is None else explain.off(slot, own[slot], rows)
+            reason = _reason(tuple(keys) or (explain.by_turn(slot, told_a),), rank)
+            if not alone:
+                known[like] = reason
+        made.append(reason)
     for slot in slots_of(cycle.released) if cycle.released is not None else ():
-        made[slot] = reason(ReasonCode.WAKING, 0.0)
+        made[slot] = _reason(((ReasonCode.WAKING, 0.0, None, None, None),))
     return made
+
+
+def _with_sources(cycle: Cycle) -> Set[int]:
+    """Connectors some of whose bounds have a source of their own: no other has just the same reason."""
+    steered, fallbacks = cycle.bounds.steered, cycle.bounds.fallback_source.keys()
+    return fallbacks if steered is None else fallbacks | steered.source.keys()
+
+
+def _known(cycle: Cycle) -> dict[object, Reason]:
+    """What was made for the same limits."""
+    kept, limits = cycle.state.kept, cycle.limits
+    last = kept.reasons_key
+    if last is None or last[0] is not limits.limit_a or last[1] != limits.source or len(kept.reasons) > MOST_KEPT:
+        kept.reasons, kept.reasons_key = {}, (limits.limit_a, limits.source)
+    return kept.reasons
 
 
 def pause_ranks(cycle: Cycle) -> dict[int, int]:
@@ -66,72 +93,137 @@ def pause_ranks(cycle: Cycle) -> dict[int, int]:
     return {slot: rank for rank, slot in enumerate((s for s in reversed(cycle.admitted.order) if able[s]), start=1)}
 
 
-def _of_no_vehicle(cycle: Cycle, slot: int, kind: int, told_a: float) -> Reason:
-    if kind == LOST:
-        return reason(ReasonCode.UNREACHABLE, told_a)
-    if kind in (FREE, RESERVED):
-        if cycle.bounds.which[slot] in _OFF_WHEN_FREE and not cycle.bounds.able[slot]:
-            return _at_bound(cycle, slot, Bound(int(cycle.bounds.which[slot])), 0.0)
-        return reason(ReasonCode.NO_VEHICLE, told_a)
-    return reason(ReasonCode.OUT_OF_SERVICE)
-
-
-def _of_vehicle(cycle: Cycle, slot: int, told_a: float, ranks: dict[int, int]) -> Reason:
-    if not cycle.bounds.able[slot]:
-        return _at_bound(cycle, slot, Bound(int(cycle.bounds.which[slot])), 0.0)
-    if slot in cycle.admitted.lacking:
-        return _paused(cycle, cycle.admitted.lacking[slot], ranks[slot])
-    if told_a == 0.0 and slot in cycle.admitted.budget:
-        held = not cycle.bounds.may_raise[slot]
-        return _at_bound(cycle, slot, Bound.STALE) if held else reason(ReasonCode.START_BUDGET, rank=ranks[slot])
-    if slot in cycle.waits:
-        row = cycle.waits[slot]
-        return _at_bound(cycle, slot, Bound.STALE) if row < 0 else _row(cycle, row)
-    if told_a >= cycle.bounds.high_a[slot] - EPS:
-        return _at_bound(cycle, slot, Bound(int(cycle.bounds.which[slot])))
-    row = cycle.left.blocking(slot, STEP_A)
-    stopped_by = int(cycle.filled.row[slot])
-    return _row(cycle, stopped_by if row < 0 or cycle.left.left_a[stopped_by] < STEP_A - EPS else row)
-
-
-def _at_bound(cycle: Cycle, slot: int, which: Bound, value_a: float | None = None) -> Reason:
-    if which is Bound.GUARD:
-        return _row(cycle, cycle.cut_by[slot])
-    code = ReasonCode.STARTING if which is Bound.STALE and cycle.bounds.starting[slot] else _CODE[which]
-    source, steered = None, cycle.bounds.steered
-    if which is Bound.FALLBACK:
-        source = cycle.bounds.fallback_source.get(slot)
-    elif steered is not None and which in (Bound.MANUAL, Bound.ADVICE):
-        source = steered.source.get(slot)
-    return reason(code, float(cycle.bounds.high_a[slot]) if value_a is None else value_a, source=source)
-
-
-def _row(cycle: Cycle, row: int) -> Reason:
-    """A fuse, its conductor in the collector's own frame, or a power limit with its source."""
-    collector = int(cycle.net.rows.collector[row])
-    name = cycle.net.site.collectors[collector].id
-    channel = int(cycle.net.rows.channel[row])
-    if channel == POWER:
-        return reason(ReasonCode.POWER_LIMIT, collector=name, source=cycle.limits.source[collector], side="import")
-    if channel >= IMBALANCE:
-        phase = own_phase(cycle.net, collector, channel - IMBALANCE)
-        return reason(ReasonCode.IMBALANCE, float(cycle.net.imbalance_a[collector]), collector=name, phase=phase)
-    if channel == SURPLUS:
-        return reason(ReasonCode.SURPLUS, collector=name, side="export")
-    limit_a = float(cycle.limits.limit_a[channel, collector])
-    return reason(
-        ReasonCode.ROW, limit_a, collector=name, phase=own_phase(cycle.net, collector, channel), side="import"
-    )
-
-
-def _paused(cycle: Cycle, row: int, rank: int) -> Reason:
-    because = _row(cycle, row)
-    return reason(
-        ReasonCode.PAUSED, collector=because.collector, phase=because.phase, source=because.source, rank=rank,
-        side="import",
-    )  # fmt: skip
-
-
 def own_phase(net: Network, collector: int, channel: int) -> str:
     """Name that the collector itself gives to a conductor of the grid connection."""
     return Phase(net.site.collectors[collector].root_phases.index(Phase(channel))).name
+
+
+class _Explain:
+    """Puts what binds into keys. `own`: the connector's own bounds, a bit each."""
+
+    def __init__(self, cycle: Cycle, step: NextStep) -> None:
+        self.cycle, self.step = cycle, step
+        self._of_row: dict[int, Key] = {}
+
+    def on(self, slot: int, own: int, told_a: float, rows: tuple[int, ...]) -> Iterator[Key]:
+        yield from self._own(slot, own, _BEFORE_ROWS, told_a)
+        for row in rows:
+            yield from self._row(slot, row)
+        yield from self._own(slot, own, _AFTER_ROWS, told_a)
+
+    def off(self, slot: int, own: int, rows: tuple[int, ...]) -> Iterator[Key]:
+        stale = own & 1 << Bound.STALE
+        yield from self._own(slot, own - stale, _BEFORE_ROWS, 0.0)
+        for row in rows:
+            for key in self._row(slot, row):
+                yield _pausing(key)
+        yield from self._own(slot, stale, _BEFORE_ROWS, 0.0)
+        if slot in self.step.budget:
+            yield (ReasonCode.START_BUDGET, None, None, None, None)
+
+    def by_turn(self, slot: int, told_a: float) -> Key:
+        """Nothing binds: it was paused in its turn, and he who took its place has made room again in the same cycle."""
+        row = self.cycle.admitted.lacking.get(slot)
+        if row is None:
+            return (ReasonCode.RAMP, told_a, None, None, None)
+        return _pausing(_row_key(self.cycle, row))
+
+    def _own(self, slot: int, own: int, codes: dict[Bound, ReasonCode], told_a: float) -> Iterator[Key]:
+        for bound, code in codes.items():
+            if not own & 1 << bound:
+                continue
+            if bound is Bound.FALLBACK:
+                for source, bound_a in self.cycle.bounds.fallback_source[slot].items():
+                    if math.floor(bound_a + EPS) < self.step.target_a[slot]:
+                        yield (code, told_a, None, None, source)
+            elif bound in (Bound.MANUAL, Bound.ADVICE):
+                yield (code, told_a, None, None, self._steered_by(slot))
+            elif bound is Bound.STALE and self.cycle.bounds.starting[slot]:
+                yield (ReasonCode.STARTING, told_a, None, None, None)
+            else:
+                yield (code, told_a, None, None, None)
+
+    def _steered_by(self, slot: int) -> str | None:
+        steered = self.cycle.bounds.steered
+        return steered.source.get(slot) if steered is not None else None
+
+    def _row(self, slot: int, row: int) -> Iterator[Key]:
+        """What that row is called; each of the power limits that would be broken."""
+        cycle, net = self.cycle, self.cycle.net
+        collector = int(net.rows.collector[row])
+        rivals = cycle.limits.rivals_w.get(collector) if net.rows.channel[row] == POWER else None
+        if rivals is not None:
+            lack_w = NOMINAL_VOLTAGE_V * max(need.lack_a(cycle.room, slot, row) for need in self.step.needs)
+            tightest_w, name = min(rivals.values()), net.site.collectors[collector].id
+            for source, limit_w in rivals.items():
+                if lack_w - (limit_w - tightest_w) > NOMINAL_VOLTAGE_V * EPS:
+                    yield (ReasonCode.POWER_LIMIT, None, name, None, source)
+            return
+        key = self._of_row.get(row)
+        if key is None:
+            key = self._of_row[row] = _row_key(cycle, row)
+        yield key
+
+
+def _row_key(cycle: Cycle, row: int) -> Key:
+    """A fuse or limit of imbalance, its conductor in the collector's own frame; a power limit; surplus."""
+    net = cycle.net
+    collector, channel = int(net.rows.collector[row]), int(net.rows.channel[row])
+    name = net.site.collectors[collector].id
+    if channel == POWER:
+        return ReasonCode.POWER_LIMIT, None, name, None, cycle.limits.source[collector]
+    if channel == SURPLUS:
+        return ReasonCode.SURPLUS, None, name, None, None
+    if channel >= IMBALANCE:
+        phase = own_phase(net, collector, channel - IMBALANCE)
+        return ReasonCode.IMBALANCE, float(net.imbalance_a[collector]), name, phase, None
+    limit_a = float(cycle.limits.limit_a[channel, collector])
+    return ReasonCode.ROW, limit_a, name, own_phase(net, collector, channel), None
+
+
+def _pausing(row: Key) -> Key:
+    """Said of one that is off. The limit of imbalance of a conductor is not its fuse."""
+    code, _, collector, phase, source = row
+    return ReasonCode.PAUSED, None, collector, phase, code.value if code is ReasonCode.IMBALANCE else source
+
+
+_ON_ROWS: Final = (ReasonCode.ROW, ReasonCode.POWER_LIMIT, ReasonCode.PAUSED)
+_RANKED: Final = (ReasonCode.PAUSED, ReasonCode.STALE, ReasonCode.STARTING, ReasonCode.START_BUDGET)
+
+
+@lru_cache(maxsize=65536)
+def _reason(keys: tuple[Key, ...], rank: int | None = None) -> Reason:
+    """Reasons are few and immutable: made once. `rank`: of a connector that is off, 0 where it has none."""
+    code, value, collector, phase, source = keys[0]
+    return Reason.trusted(
+        code=code, collector=collector, phase=phase, side=_side(code, collector), source=source,
+        rank=rank if rank and code in _RANKED else None, value=value, also=tuple(map(_binding, keys[1:])),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=65536)
+def _binding(key: Key) -> Binding:
+    code, value, collector, phase, source = key
+    return Binding.trusted(
+        code=code, collector=collector, phase=phase, side=_side(code, collector), source=source, rank=None, value=value,
+    )  # fmt: skip
+
+
+def _side(code: ReasonCode, collector: str | None) -> str | None:
+    if code is ReasonCode.SURPLUS and collector is not None:
+        return "export"
+    return "import" if code in _ON_ROWS else None
+
+
+def _of_no_vehicle(cycle: Cycle, slot: int, kind: int, told_a: float) -> Reason:
+    steered = cycle.bounds.steered
+    if kind == LOST:
+        return _reason(((ReasonCode.UNREACHABLE, told_a, None, None, None),))
+    if kind in (FREE, RESERVED) and steered is not None and steered.off[slot]:
+        code = ReasonCode.MANUAL if steered.by_hand[slot] else ReasonCode.ADVICE
+        return _reason(((code, 0.0, None, None, steered.source.get(slot)),))
+    if kind in (FREE, RESERVED) and cycle.bounds.dark is not None and cycle.bounds.dark[slot]:
+        return _reason(((ReasonCode.SURPLUS, 0.0, None, None, None),))
+    if kind in (FREE, RESERVED):
+        return _reason(((ReasonCode.NO_VEHICLE, told_a, None, None, None),))
+    return _reason(((ReasonCode.OUT_OF_SERVICE, None, None, None, None),))

@@ -65,11 +65,13 @@ def assess(net: Network, state: AllocatorState, obs: Observed, booked: Booked, n
     return guard
 
 
-def cut(guard: Guard, room: Room, setpoint_a: Floats, low_a: Floats, on: Bools) -> tuple[Floats, dict[int, int]]:
-    """Upper bound of each slot, proportionally between its minimum and its setpoint, and the row that made it."""
+def cut(
+    guard: Guard, room: Room, setpoint_a: Floats, low_a: Floats, on: Bools
+) -> tuple[Floats, dict[int, dict[int, float]]]:  # fmt: skip
+    """Upper bound of each slot, proportionally between its minimum and its setpoint, and what each row made of it."""
     rows, load = room.net.rows, room.load
     bound = np.full(room.net.count, np.inf)
-    cause: dict[int, int] = {}
+    cause: dict[int, dict[int, float]] = {}
     above = np.where(on, np.maximum(setpoint_a - low_a, 0.0), 0.0)
     left = room.room_a - room.sums(np.where(on, low_a, 0.0))
     span = room.sums(above)
@@ -79,6 +81,7 @@ def cut(guard: Guard, room: Room, setpoint_a: Floats, low_a: Floats, on: Bools) 
         part = float(left[row] / span[row])
         for slot in range(int(rows.begin[row]), int(rows.end[row])):
             value = float(low_a[slot] + part * above[slot])
-            if load[rows.channel[row], slot] > 0.0 and on[slot] and value < bound[slot]:
-                bound[slot], cause[slot] = value, row
+            if load[rows.channel[row], slot] > 0.0 and on[slot]:
+                bound[slot] = min(bound[slot], value)
+                cause.setdefault(slot, {})[row] = value
     return bound, cause

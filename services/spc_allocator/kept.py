@@ -15,6 +15,7 @@ from spc_allocator.rows import Bools, Floats, Ints, Network
 
 if TYPE_CHECKING:
     from busbar.domain.charging import Status
+    from busbar.events import Reason
 
 
 def every(mask: Bools) -> bool:
@@ -98,7 +99,9 @@ class Shares:
 class Kept:
     """All of it, for one site."""
 
-    __slots__ = ("fixed", "order", "order_key", "plugged", "plugged_at_ms", "reserve", "shares", "who")
+    __slots__ = (
+        "fixed", "order", "order_key", "plugged", "plugged_at_ms", "reasons", "reasons_key", "reserve", "shares", "who",
+    )  # fmt: skip
 
     def __init__(self, net: Network) -> None:
         self.fixed = Fixed(net)
@@ -107,5 +110,8 @@ class Kept:
         self.shares: Shares | None = None
         self.order: list[int] = []
         self.order_key: tuple[bytes, ...] = ()
+        self.reasons: dict[object, Reason] = {}
+        """By what a reason is made from, for the limits in `reasons_key`."""
+        self.reasons_key: tuple[Floats, list[str | None]] | None = None
         self.plugged: tuple[int, ...] | None = None
         self.plugged_at_ms: Ints = np.zeros(net.count, dtype=np.int64)

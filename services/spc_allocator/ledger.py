@@ -16,13 +16,17 @@ class Room:
     load: Floats
     room_a: Floats
     keep_a: Floats
-    """Room for what is on already: larger than `room_a` where a reserve yields."""
+    """Room for what is on already: larger than `start_a` where a reserve yields."""
+    start_a: Floats
+    """Room for starts. `room_a`, which is shared, is as much, or what minima already take of a reserve that yields."""
 
-    def with_surplus(self, surplus_a: Floats) -> Room:
-        """The same, with room in the rows of surplus: for sharing, not for who is on."""
+    def with_surplus(self, surplus_a: Floats | None) -> Room:
+        """The same, with room in the rows of surplus: for sharing, not for who is on. None: nobody is in that mode."""
+        if surplus_a is None:
+            return self
         room_a = self.room_a.copy()
         room_a[self.net.rows.surplus :] = surplus_a
-        return Room(self.net, self.load, room_a, self.keep_a)
+        return Room(self.net, self.load, room_a, self.keep_a, self.start_a)
 
     def sums(self, current_a: Floats) -> Floats:
         """What a current per connector takes of each row."""

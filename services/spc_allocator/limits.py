@@ -55,6 +55,8 @@ class Limits:
     """V: part of the reserve that running sessions at their minimum may use (`reserve_yields`)."""
     source: list[str | None]
     """V: who set the tightest power limit; None: no limit."""
+    rivals_w: dict[int, dict[str, float]]
+    """Where variable limits hold: collector -> every source's limit."""
     background_w: Floats
     """V: of all phases together, the maximum of 15 s."""
     export: tuple[tuple[int, str], ...]
@@ -119,7 +121,7 @@ def limits(net: Network, state: AllocatorState, obs: Observed, imports: tuple[Co
         background = np.where(blind, net.worst_a, background)
         power = np.where(blind, NOMINAL_VOLTAGE_V * np.add.reduce(net.worst_a, axis=0), power)
         var = np.where(blind, 0.0, var)
-    power_limit_w, source = _power_limits(net, state.kept.fixed, var, imports)
+    power_limit_w, source, rivals = _power_limits(net, state.kept.fixed, var, imports)
     fuses, rooms = net.rows.fuses, np.empty(net.rows.count)
     room.take(net.fuse_flat, out=rooms[:fuses])
     power_room = np.subtract(power_limit_w, power, out=rooms[fuses : net.rows.imbalance])
@@ -130,7 +132,9 @@ def limits(net: Network, state: AllocatorState, obs: Observed, imports: tuple[Co
     export = _export(net, obs, state, table, active)
     if imports:
         export += _injection(net, obs, state, table, imports)
-    return Limits(rooms, reserve.limit_a, background, reserve.total_a, reserve.yielding_a, source, power, export)
+    return Limits(
+        rooms, reserve.limit_a, background, reserve.total_a, reserve.yielding_a, source, rivals, power, export
+    )
 
 
 def _root(square: Floats) -> Floats:
@@ -153,8 +157,9 @@ def _reserve(net: Network, kept: Kept, who: Who) -> Reserve:
 
 def _power_limits(
     net: Network, fixed: Fixed, var: Floats, imports: tuple[CollectorLimit, ...]
-) -> tuple[Floats, list[str | None]]:
-    """Tightest import limit of each collector in W, and who set it."""
+) -> tuple[Floats, list[str | None], dict[int, dict[str, float]]]:
+    """Tightest import limit of each collector in W, who set it, and all of them where there are variable ones."""
+    rivals: dict[int, dict[str, float]] = {}
     tightest, source = net.power_limit_w, fixed.power_source
     if fixed.any_apparent:
         tightest = np.minimum(tightest, _root(fixed.power_limit_va_square - var * var))
@@ -163,10 +168,14 @@ def _power_limits(
         tightest, source = tightest.copy(), source.copy()
     for limit in imports:
         index = net.site.tree.index.get(limit.collector)
-        if index is not None and limit.import_limit_w is not None and limit.import_limit_w < tightest[index]:
+        if index is None or limit.import_limit_w is None:
+            continue
+        site = {"site": float(tightest[index])} if np.isfinite(tightest[index]) else {}
+        rivals.setdefault(index, site)[limit.source] = limit.import_limit_w
+        if limit.import_limit_w < tightest[index]:
             tightest[index] = limit.import_limit_w
             source[index] = limit.source
-    return tightest, source
+    return tightest, source, rivals
 
 
 def _export(

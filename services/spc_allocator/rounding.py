@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from spc_allocator.ledger import Ledger, Room
+from spc_allocator.ledger import Room
 from spc_allocator.rows import EPS, Bools, Floats, some
 
 STEP_A: Final = 1.0
@@ -19,8 +19,8 @@ STEP_A: Final = 1.0
 
 def whole_steps(
     room: Room, fair_a: Floats, high_a: Floats, *, stubborn_a: Floats, on: Bools, order: list[int]
-) -> tuple[Floats, Ledger]:
-    """Integer setpoints of connectors that are on, and what is left in the rows. `order`: greatest need first."""
+) -> Floats:
+    """Integer setpoints of connectors that are on. `order`: greatest need first."""
     step_a = np.where(on, np.floor(fair_a + EPS), 0.0)
     left = room.ledger(room.room_a - room.sums(np.maximum(step_a, stubborn_a)))
     waiting = [slot for slot in order if on[slot] and step_a[slot] + STEP_A <= high_a[slot] + EPS]
@@ -34,7 +34,7 @@ def whole_steps(
                 if step_a[slot] + STEP_A <= high_a[slot] + EPS:
                     again.append(slot)
         waiting = again
-    return step_a, left
+    return step_a
 
 
 def gate_raises(

@@ -140,10 +140,16 @@ def random_vehicle(rng: Random, outlet: Outlet) -> Vehicle:
     )
 
 
-def charging_world(rng: Random, size: Size = Size(), **world: Any) -> World:
+def charging_world(
+    rng: Random, size: Size = Size(), options: Entry | None = None,
+    dress: Callable[[Random, list[Entry], list[Entry]], None] = lambda *_: None, **world: Any,
+) -> World:  # fmt: skip
     """A site in full swing, seen by an allocator that has just taken over: limits that the devices have in force, and
-    what vehicles draw, above what the fuses carry together."""
-    made = World(site_of(*random_site(rng, size), packages=PACKAGES), settle_s=0.0, **world)
+    what vehicles draw, above what the fuses carry together. `options`: of the site file; `dress` adds to its
+    collectors and connectors."""
+    site = random_site(rng, size)
+    dress(rng, *site)
+    made = World(site_of(*site, options, packages=PACKAGES), settle_s=0.0, **world)
     for collector in made.site.collectors:
         if rng.random() < 0.25:
             random_background(rng, made, collector.id)

@@ -155,7 +155,8 @@ def _row(row: Any) -> dict[str, Any]:
 
     return {
         "connector": row.connector, "setpoint_a": row.setpoint_a, "low_a": row.low_a, "high_a": row.high_a,
-        "bound": row.bound, "code": str(row.reason.code), "why": words(row.reason),
+        "bound": row.bound, "code": str(row.reason.code), "also": [str(one.code) for one in row.reason.also],
+        "why": words(row.reason),
     }  # fmt: skip
 
 

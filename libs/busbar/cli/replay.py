@@ -108,7 +108,8 @@ def _rows_at(shown: _At) -> list[dict[str, Any]]:
             {
                 "connector": point.connector, "setpoint_a": point.current_a, "low_a": own.low_a if own else None,
                 "high_a": own.high_a if own else None, "bound": own.bound if own else None,
-                "code": str(point.reason.code), "why": words(point.reason),
+                "code": str(point.reason.code), "also": [str(one.code) for one in point.reason.also],
+                "why": words(point.reason),
             }
         )  # fmt: skip
     return rows

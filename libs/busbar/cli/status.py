@@ -127,13 +127,14 @@ def _power_w(measurement: Measurement) -> int | None:
 
 
 def why(reason: Reason) -> str:
-    """The reason of a setpoint in one line: `row: parking L2 import 63 (rank 2)`."""
+    """The reason of a setpoint in one line: `row: parking L2 import 63 (rank 2)`; what binds beside it by its code."""
     parts = [reason.collector, reason.phase, reason.side, reason.source]
     text = " ".join(part for part in parts if part)
     value = f"{reason.value:g}" if reason.value is not None else ""
     rank = f"(rank {reason.rank})" if reason.rank is not None else ""
     rest = " ".join(part for part in (text, value, rank) if part)
-    return f"{reason.code}: {rest}" if rest else str(reason.code)
+    also = "".join(f" + {code}" for code in dict.fromkeys(binding.code.value for binding in reason.also))
+    return (f"{reason.code}: {rest}" if rest else str(reason.code)) + also
 
 
 def status(

@@ -15,7 +15,6 @@ from busbar.config.assets import (
     AcChargePoint,
     Battery,
     Chp,
-    DcChargePoint,
     EBoiler,
     HeatPump,
     Load,
@@ -125,7 +124,7 @@ class Device(Model):
 
 
 Asset = Annotated[
-    AcChargePoint | DcChargePoint | Meter | Load | Pv | Wind | Chp | Battery | HeatPump | EBoiler | ThermalStorage,
+    AcChargePoint | Meter | Load | Pv | Wind | Chp | Battery | HeatPump | EBoiler | ThermalStorage,
     Field(discriminator="kind"),
 ]
 

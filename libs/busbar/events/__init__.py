@@ -19,13 +19,13 @@ from busbar.events.mode import AssetMode, Mode
 from busbar.events.report import EnergyReport, Transaction
 from busbar.events.result import Outcome, SetpointResult
 from busbar.events.session import Session, SessionPhase
-from busbar.events.setpoint import Reason, ReasonCode, Setpoint
+from busbar.events.setpoint import Binding, Reason, ReasonCode, Setpoint
 from busbar.events.snapshot import AssetSample, CollectorSample, ConnectorSample, SiteSnapshot
 from busbar.events.telemetry import Measurement
 from busbar.events.trace import CycleTrace, StatePart, TracedSetpoint
 
 __all__ = [
-    "Advice", "AdviceSlot", "Alarm", "AssetMode", "AssetSample", "CollectorLimit", "CollectorSample",
+    "Advice", "AdviceSlot", "Alarm", "AssetMode", "AssetSample", "Binding", "CollectorLimit", "CollectorSample",
     "CollectorState", "CollectorTarget", "Command", "CommandReply", "ConnectorSample", "CycleTrace", "Decision",
     "EnergyReport", "Event", "Fallback", "GridCommand", "Heartbeat", "Measurement", "Mode", "Outcome",
     "PausedConnector", "PowerSlot", "Reason", "ReasonCode", "ServiceState", "Session", "SessionPhase", "Setpoint",

@@ -8,7 +8,7 @@ from busbar.events.base import Event, UtcMs
 
 
 class ReasonCode(StrEnum):
-    """The bound that made a setpoint. Causal: relaxing it by one step moves the setpoint."""
+    """The bound that made a setpoint. Causal: without it, and what `also` names, the setpoint would be higher."""
 
     ROW = "row"
     """A fuse: collector, phase and side."""
@@ -57,7 +57,9 @@ class ReasonCode(StrEnum):
     """The allocator has just taken over and keeps what the device does."""
 
 
-class Reason(Event):
+class Binding(Event):
+    """One bound that keeps a setpoint from its next step."""
+
     code: ReasonCode
     collector: str | None = None
     phase: str | None = None
@@ -70,6 +72,13 @@ class Reason(Event):
     """1 = the first to be paused."""
     value: float | None = None
     """The bound's value, in the unit of the setpoint."""
+
+
+class Reason(Binding):
+    """Every bound that the next step would break: the first is the one to tell a person about."""
+
+    also: tuple[Binding, ...] = ()
+    """Bind at the same time: the setpoint moves only when all of them are relaxed."""
 
 
 class Setpoint(Event):

@@ -108,5 +108,10 @@ def _decide(again: Core, entry: Entry) -> Iterator[Difference]:
 def _words(told: tuple[float, Reason] | None) -> str:
     if told is None:
         return "nothing"
-    parts = [f"{key}={value}" for key, value in told[1].model_dump(mode="json").items() if value is not None]
-    return f"{told[0]!r} A, {', '.join(parts)}"
+    reason = told[1]
+    parts = [reason.model_dump(mode="json", exclude={"also"}), *(one.model_dump(mode="json") for one in reason.also)]
+    return f"{told[0]!r} A, {' and '.join(map(_plain, parts))}"
+
+
+def _plain(binding: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in binding.items() if value is not None)

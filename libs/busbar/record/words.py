@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from busbar.events import Reason, ReasonCode
+from busbar.events.words import conductors, held_too, together
 
 _WORDS: Final = {
     ReasonCode.ROW: "the fuse {where} is full",
@@ -16,7 +17,7 @@ _WORDS: Final = {
     ReasonCode.VEHICLE: "the most that this vehicle ever drew",
     ReasonCode.MANUAL: "set by hand{by}",
     ReasonCode.ADVICE: "advice{by}",
-    ReasonCode.PAUSED: "paused, for not all minima fit below {where}{rank}",
+    ReasonCode.PAUSED: "paused, for not all minima fit below {where}{by}{rank}",
     ReasonCode.START_BUDGET: "off: it was started as often as it may be in an hour{rank}",
     ReasonCode.FALLBACK: "a fallback holds{by}",
     ReasonCode.STALE: "a value that is needed to raise it is too old",
@@ -40,9 +41,11 @@ _WORDS: Final = {
 
 
 def words(reason: Reason) -> str:
-    """One line, with the value of the bound where there is one."""
-    where = " ".join(part for part in (reason.collector, reason.phase, reason.side) if part) or "the site"
+    """One line, with the value of the bound where there is one, and what binds beside it."""
+    group, *others = together(reason)
+    where = " ".join(part for part in (reason.collector, conductors(group), reason.side) if part) or "the site"
     by = f" ({reason.source})" if reason.source else ""
     rank = f" (rank {reason.rank})" if reason.rank is not None else ""
     text = _WORDS[reason.code].format(where=where, by=by, rank=rank)
-    return text if reason.value is None else f"{text} [{reason.value:g}]"
+    value = "" if reason.value is None else f" [{reason.value:g}]"
+    return text + value + held_too(others, lambda binding: binding.collector or "the site")

@@ -136,7 +136,7 @@ class Busbar(BaseAlgorithm):  # type: ignore[misc]
         length = np.abs(self._phasors @ guess)
         turned = np.where(length > 1e-9, self._load @ guess / np.maximum(length, 1e-9), 1.0)
         room_a = self._limit * np.maximum(turned, 1.0) * (1.0 - 1e-9)
-        room = Room(self._net, self._load, room_a, room_a)
+        room = Room(self._net, self._load, room_a, room_a, room_a)
         minimum, zero = np.full(n, self.rules.minimum_a), np.zeros(n)
         arrived_ms = np.array([0 if session is None else 1 for session in self._session], dtype=np.int64)
         nobody = np.zeros(n, bool)
