@@ -16,6 +16,13 @@ NOMINAL_VOLTAGE_V: Final = 230.0
 MIN_CURRENT_A: Final = 6.0
 """Smallest AC charging current of IEC 61851-1; fixed (SC-3, SPC-3)."""
 
+THREE_PHASE_V: Final = 3 * NOMINAL_VOLTAGE_V
+"""Watts of a balanced load of three phases for one ampere on each, at 230 V: 690 W. In this measure a DC charge point,
+which is set in W, stands beside those that are set in A; what really flows at another voltage is worked out from it."""
+
+DC_START_W: Final = 5000.0
+"""What a DC charge point may draw until its vehicle charges; its least power where nothing else is known (SPC-11)."""
+
 
 class Phase(IntEnum):
     """A line conductor; the value is its index in every per-phase vector."""

@@ -23,6 +23,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from busbar.config.assets import AcChargePoint
 from busbar.config.plan import fallback_plan
 from busbar.config.site import Collector, Entity, Site
 from busbar.domain.kinds import AssetKind
@@ -238,7 +239,9 @@ def _counts(entity: Entity, channel: int) -> bool:
 
 def _surplus(entity: Entity) -> str:
     point = entity.charge_point
-    return next((c.surplus for c in point.connectors if c.id == entity.id), "off") if point else "off"
+    if not isinstance(point, AcChargePoint):
+        return "off"
+    return next((c.surplus for c in point.connectors if c.id == entity.id), "off")
 
 
 def _devices(site: Site, entities: tuple[Entity, ...]) -> Devices:

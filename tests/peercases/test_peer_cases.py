@@ -49,7 +49,7 @@ def test_verdicts(
     assert judge(case, theirs, ours) is verdict
 
 
-@pytest.mark.parametrize("kind", ["dc_charge_point", "battery"])
+@pytest.mark.parametrize("kind", ["battery"])
 def test_kinds_that_cases_wait_for_are_still_unknown_to_a_site_file(kind: str) -> None:
     """When this fails, the cases that wait for it want to be answered."""
     site = site_of([{"id": "grid", "rated_current_a": 32}], [])

@@ -29,6 +29,17 @@ FACTS = {
     "own-watchdog": PackageFacts("ac_charger", instances=(1, 4), watchdog_s=60.0),
     "unproven": PackageFacts("ac_charger", instances=(1, 4), proven=False),
     "slow": PackageFacts("ac_charger", instances=(1, 4), reaction_s=120.0),
+    "dc": PackageFacts("dc_charger", instances=(1, 4), minimum_a=5000 / 690, step_a=100 / 690),
+    "dc-never-0": PackageFacts(
+        "dc_charger",
+        instances=(1, 4),
+        minimum_a=5000 / 690,
+        step_a=100 / 690,
+        zero_allowed=False,
+        declared_pause_a=1547 / 690,
+        fallback_a="unknown",
+        watchdog_s=5.0,
+    ),
 }
 
 

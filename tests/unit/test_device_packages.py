@@ -214,8 +214,8 @@ def test_an_unknown_id_gets_a_suggestion_and_a_missing_file_its_name(tmp_path: P
 
 def test_the_catalogue_holds_the_devices_of_part_1() -> None:
     assert catalog_ids() == [
-        "alfen-ng9xx", "eastron-sdm630", "phoenix-charx-sec3xxx", "phoenix-eem-em3xx", "sunspec-der-battery",
-        "sunspec-pv-inverter",
+        "alfen-ng9xx", "alpitronic-hypercharger", "eastron-sdm630", "phoenix-charx-sec3xxx", "phoenix-eem-em3xx",
+        "sunspec-der-battery", "sunspec-pv-inverter",
     ]  # fmt: skip
 
 

@@ -54,6 +54,53 @@ class AcChargePoint(Model):
     """Explicit choice for a device whose watchdog cannot be verified."""
 
 
+class DcConnector(Model):
+    """One outlet of a DC charge point. On the AC side it is a balanced load of three phases."""
+
+    id: Token
+    """Unique in the whole file."""
+    name: str = ""
+    """For people."""
+    collector: Token
+    """The collector it hangs on; it needs all three conductors."""
+    instance: Annotated[int, Field(ge=1, le=12)] = 1
+    """Number of the outlet inside its device."""
+    max_power_w: Annotated[float, Field(ge=1000, le=2e6)]
+    """Largest power that it draws from the grid, all phases together."""
+    min_power_w: Annotated[float, Field(ge=1000, le=1e5)] | None = None
+    """Smallest power at which it charges; None: what its package says, else 5 kW. Never below the package's."""
+    weight: Weight = 1.0
+    """Share of scarce power against others."""
+
+    @property
+    def phases(self) -> Phases:
+        """Always all three."""
+        return ["L1", "L2", "L3"]
+
+
+class DcChargePoint(Model):
+    """One DC charge point with its outlets (SPC-11). A cabinet whose power its outlets share is a collector of its own
+    with `power_limit_w`."""
+
+    kind: Literal["dc_charge_point"]
+    """`dc_charge_point`."""
+    id: Token
+    """Unique in the whole file."""
+    name: str = ""
+    """For people."""
+    device: Token
+    """The device that is asked and told."""
+    connectors: Annotated[list[DcConnector], Field(min_length=1, max_length=12)]
+    """Its outlets."""
+    watchdog_s: Annotated[float, Field(ge=5, le=600)] = 30.0
+    """Silence after which the device goes to its fallback value by itself (FB-3)."""
+    book_at_max_when_lost: bool = False
+    """Explicit choice for a device whose watchdog cannot be verified."""
+
+
+ChargePoint = AcChargePoint | DcChargePoint
+
+
 class Meter(Model):
     """An energy meter: of a collector, or of an asset."""
 

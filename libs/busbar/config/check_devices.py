@@ -6,17 +6,17 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from busbar.config.assets import AcChargePoint, Battery, rated_power_w
+from busbar.config.assets import AcChargePoint, Battery, ChargePoint, DcChargePoint, rated_power_w
 from busbar.config.draft import Draft, Item
 from busbar.config.model import Device
 from busbar.config.packages import PackageFacts
 from busbar.config.problem import Problem, error, warning
-from busbar.units import MIN_CURRENT_A
+from busbar.units import MIN_CURRENT_A, THREE_PHASE_V
 
 _CLASS = {
-    "ac_charge_point": "ac_charger", "meter": "meter", "load": "meter", "pv": "pv_inverter", "wind": "wind_turbine",
-    "chp": "chp", "battery": "battery", "heat_pump": "heat_pump", "e_boiler": "e_boiler",
-    "thermal_storage": "thermal_storage",
+    "ac_charge_point": "ac_charger", "dc_charge_point": "dc_charger", "meter": "meter", "load": "meter",
+    "pv": "pv_inverter", "wind": "wind_turbine", "chp": "chp", "battery": "battery", "heat_pump": "heat_pump",
+    "e_boiler": "e_boiler", "thermal_storage": "thermal_storage",
 }  # fmt: skip
 """Class of device package that each kind of asset needs."""
 _FASTEST_PER_H = 6.0
@@ -70,26 +70,22 @@ def check_packages(draft: Draft) -> Iterator[Problem]:
                         f"its device package is for the class {facts.device_class!r}, this asset needs {wanted!r}",
                         "name another device, or another package of the device", value=asset.it.device,
                         entity=asset.it.id)  # fmt: skip
-        elif isinstance(asset.it, AcChargePoint):
+        elif isinstance(asset.it, ChargePoint):
             yield from _watchdog(asset.path, asset.it, facts)
+            if isinstance(asset.it, AcChargePoint):
+                yield from _stated_fallback(asset.path, asset.it, facts)
+            else:
+                yield from _smallest_power(asset.path, asset.it, facts)
         elif isinstance(asset.it, Battery):
             yield from _battery(asset.path, asset.it, facts)
 
 
-def _watchdog(path: str, charger: AcChargePoint, facts: PackageFacts) -> Iterator[Problem]:
+def _watchdog(path: str, charger: ChargePoint, facts: PackageFacts) -> Iterator[Problem]:
     if facts.fallback_a == "unknown" and not charger.book_at_max_when_lost:
         yield error("no_fallback", f"{path}.book_at_max_when_lost",
                     "the device has no known watchdog and fallback: lost, it may draw its maximum",
                     "write `book_at_max_when_lost: true` to accept that, or use another charger",
                     entity=charger.id)  # fmt: skip
-    stated_a = charger.fallback_a
-    if stated_a is not None and facts.fallback_a != "by_hand":
-        yield warning("fallback_not_by_hand", f"{path}.fallback_a",
-                      "the fallback of this device is written by the driver or fixed, this value is not used",
-                      "leave it out", value=stated_a, entity=charger.id)  # fmt: skip
-    elif stated_a is not None and 0 < stated_a < MIN_CURRENT_A:
-        yield error("no_such_current", f"{path}.fallback_a", "a connector has 0 A or at least 6 A",
-                    "write 0 or 6 or more", value=stated_a, entity=charger.id)  # fmt: skip
     span = facts.watchdog_range_s
     if span and not span[0] <= charger.watchdog_s <= span[1]:
         yield error("out_of_range", f"{path}.watchdog_s", "the device does not take this watchdog time",
@@ -104,6 +100,27 @@ def _watchdog(path: str, charger: AcChargePoint, facts: PackageFacts) -> Iterato
         yield warning("unproven", f"{path}.device", "nobody but us says that the register map of its package is right",
                       "it is read, not controlled, unless forced", value=charger.device,
                       entity=charger.id)  # fmt: skip
+
+
+def _stated_fallback(path: str, charger: AcChargePoint, facts: PackageFacts) -> Iterator[Problem]:
+    stated_a = charger.fallback_a
+    if stated_a is not None and facts.fallback_a != "by_hand":
+        yield warning("fallback_not_by_hand", f"{path}.fallback_a",
+                      "the fallback of this device is written by the driver or fixed, this value is not used",
+                      "leave it out", value=stated_a, entity=charger.id)  # fmt: skip
+    elif stated_a is not None and 0 < stated_a < MIN_CURRENT_A:
+        yield error("no_such_current", f"{path}.fallback_a", "a connector has 0 A or at least 6 A",
+                    "write 0 or 6 or more", value=stated_a, entity=charger.id)  # fmt: skip
+
+
+def _smallest_power(path: str, charger: DcChargePoint, facts: PackageFacts) -> Iterator[Problem]:
+    for number, connector in enumerate(charger.connectors):
+        least_w = facts.minimum_a * THREE_PHASE_V
+        if connector.max_power_w < max(least_w, connector.min_power_w or 0.0):
+            yield error("below_minimum", f"{path}.connectors[{number}].max_power_w",
+                        "the outlet may draw less than the smallest power at which it charges",
+                        f"write {max(least_w, connector.min_power_w or 0.0):g} W or more, or another `min_power_w`",
+                        value=connector.max_power_w, entity=connector.id)  # fmt: skip
 
 
 def _battery(path: str, battery: Battery, facts: PackageFacts) -> Iterator[Problem]:
@@ -153,5 +170,5 @@ def _uses(draft: Draft) -> Iterator[tuple[str, str, str, int]]:
     for connector, charger in draft.connectors():
         yield f"{connector.path}.instance", connector.it.id, charger.device, connector.it.instance
     for asset in draft.assets:
-        if not isinstance(asset.it, AcChargePoint) and asset.it.device is not None:
+        if not isinstance(asset.it, ChargePoint) and asset.it.device is not None:
             yield f"{asset.path}.device", asset.it.id, asset.it.device, 1

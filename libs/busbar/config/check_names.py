@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from busbar.config.assets import AcChargePoint, Meter
+from busbar.config.assets import ChargePoint, Meter
 from busbar.config.draft import Draft
 from busbar.config.problem import Problem, error, warning
 from busbar.config.shape import nearest
 
-_ARTICLE = {"ac_charge_point": "an AC charge point", "load": "a load", "pv": "a PV system", "meter": "a meter"}
+_ARTICLE = {
+    "ac_charge_point": "an AC charge point", "dc_charge_point": "a DC charge point", "load": "a load",
+    "pv": "a PV system", "meter": "a meter",
+}  # fmt: skip
 _SECTION_OF = {"collector": "collectors", "device": "devices", "meter": "assets", "driver": "controllers"}
 
 
@@ -34,7 +37,7 @@ def check_references(draft: Draft) -> Iterator[Problem]:
         yield from _refers(draft, f"{device.path}.driver", device.it.id, device.it.driver, "driver")
     for asset in draft.assets:
         yield from _refers(draft, f"{asset.path}.device", asset.it.id, asset.it.device, "device")
-        if not isinstance(asset.it, AcChargePoint | Meter):
+        if not isinstance(asset.it, ChargePoint | Meter):
             yield from _refers(draft, f"{asset.path}.collector", asset.it.id, asset.it.collector, "collector")
     for connector, _ in draft.connectors():
         yield from _refers(draft, f"{connector.path}.collector", connector.it.id, connector.it.collector, "collector")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from busbar.config.assets import AcChargePoint, Battery, Meter, Pv
+from busbar.config.assets import AcChargePoint, Battery, ChargePoint, Meter, Pv
 from busbar.config.draft import Draft
 from busbar.config.problem import Problem, error
 from busbar.domain.limits import PER_CONTROLLER, PER_SITE
@@ -60,17 +60,17 @@ def _counts(draft: Draft) -> list[tuple[str, str | None]]:
     a virtual one to the controller of the first asset below it, else to the first controller."""
     counts: list[tuple[str, str | None]] = []
     owner: dict[str, str | None] = {}
-    other_than_chargers: set[str] = set()
+    other_than_ac_chargers: set[str] = set()
     chargers: set[str] = set()
     for item in draft.assets:
         asset, controller = item.it, _controller(draft, item.it.device)
-        if isinstance(asset, AcChargePoint):
+        if isinstance(asset, ChargePoint):
             counts.append(("charge_points", controller))
             above = [c.id for outlet in asset.connectors for c in draft.chain(outlet.collector)]
-            chargers.update(above)
+            (chargers if isinstance(asset, AcChargePoint) else other_than_ac_chargers).update(above)
         elif not isinstance(asset, Meter):
             above = [c.id for c in draft.chain(asset.collector)]
-            other_than_chargers.update(above)
+            other_than_ac_chargers.update(above)
             counts += [("pv_systems", controller)] * isinstance(asset, Pv)
             counts += [("batteries", controller)] * isinstance(asset, Battery)
         else:
@@ -80,7 +80,7 @@ def _counts(draft: Draft) -> list[tuple[str, str | None]]:
     meters = {item.it.id: _controller(draft, item.it.device) for item in draft.assets}
     for entry in draft.collectors:
         collector_file = entry.it
-        if collector_file.id in chargers and collector_file.id not in other_than_chargers and collector_file.parent:
+        if collector_file.id in chargers and collector_file.id not in other_than_ac_chargers and collector_file.parent:
             continue
         kind = "monitored_collectors" if collector_file.monitored_only else "protected_collectors"
         first = _first(controller.it.id for controller in draft.controllers)

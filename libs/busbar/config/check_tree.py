@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from busbar.config.assets import Connector, Flexible, Hanging, Load, Meter, rated_power_w
+from busbar.config.assets import Connector, DcConnector, Flexible, Hanging, Load, Meter, rated_power_w
 from busbar.config.draft import Draft, Item
 from busbar.config.model import CollectorFile
 from busbar.config.problem import Problem, error, warning
@@ -58,6 +58,9 @@ def check_phases(draft: Draft) -> Iterator[Problem]:
         yield from _conductors(f"{item.path}.phases", item.it.id, item.it.phases, draft.collector(item.it.parent))
     for hanging in draft.hanging():
         above = draft.collector(hanging.it.collector)
+        if isinstance(hanging.it, DcConnector):
+            yield from _all_conductors(Item(hanging.path, hanging.it), above)
+            continue
         yield from _conductors(f"{hanging.path}.phases", hanging.it.id, hanging.it.phases, above)
     measured = {item.it.meter: item for item in draft.collectors if item.it.meter}
     for asset in draft.assets:
@@ -83,6 +86,13 @@ def _conductors(path: str, entity: str, phases: Sequence[str], above: Item[Colle
         yield error("no_such_phase", path, f"{above.it.id!r} has no conductor {' or '.join(missing)}",
                     f"write `phases: [{', '.join(own[: len(phases)])}]`", value=list(phases),
                     entity=entity)  # fmt: skip
+
+
+def _all_conductors(item: Item[DcConnector], above: Item[CollectorFile] | None) -> Iterator[Problem]:
+    if above is not None and len(above.it.phases) < 3:
+        yield error("no_such_phase", f"{item.path}.collector",
+                    f"a DC outlet needs three conductors, {above.it.id!r} has {len(above.it.phases)}",
+                    "hang it on a collector with three", value=above.it.id, entity=item.it.id)  # fmt: skip
 
 
 def check_metering(draft: Draft) -> Iterator[Problem]:
@@ -194,7 +204,7 @@ def check_ratings(draft: Draft) -> Iterator[Problem]:
             yield from _hangs(hanging, collector.it)
 
 
-def _hangs(item: Item[Connector | Hanging], collector: CollectorFile) -> Iterator[Problem]:
+def _hangs(item: Item[Connector | DcConnector | Hanging], collector: CollectorFile) -> Iterator[Problem]:
     rated = min(rating_a(collector, _NAMES.index(name)) for name in item.it.phases)
     if isinstance(item.it, Connector):
         if rated < MIN_CURRENT_A:
@@ -207,12 +217,13 @@ def _hangs(item: Item[Connector | Hanging], collector: CollectorFile) -> Iterato
                           f"it is above the rating of {collector.id!r} ({rated:g} A)",
                           "state what cable and outlet may carry", value=item.it.max_current_a,
                           entity=item.it.id)  # fmt: skip
-    elif isinstance(item.it, Flexible):
-        peak_a = rated_power_w(item.it) / NOMINAL_VOLTAGE_V / len(item.it.phases)
+    elif isinstance(item.it, DcConnector | Flexible):
+        peak_w = item.it.max_power_w if isinstance(item.it, DcConnector) else rated_power_w(item.it)
+        peak_a = peak_w / NOMINAL_VOLTAGE_V / len(item.it.phases)
         if peak_a > rated:
             yield warning("asset_above_fuse", item.path,
                           f"at full power it loads {collector.id!r} ({rated:g} A) with {peak_a:.0f} A a phase",
-                          "check rating and power", value=rated_power_w(item.it), entity=item.it.id)  # fmt: skip
+                          "check rating and power", value=peak_w, entity=item.it.id)  # fmt: skip
 
 
 def rating_a(collector: CollectorFile, own_phase: int) -> float:

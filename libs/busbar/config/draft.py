@@ -6,14 +6,14 @@ refers to it is not reported as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from busbar.config.assets import AcChargePoint, Connector, Hanging, Meter
+from busbar.config.assets import ChargePoint, Connector, DcConnector, Hanging, Meter
 from busbar.config.model import Asset, CollectorFile, Controller, Device, FallbackRule, Options, SiteFile, SiteInfo
 from busbar.config.packages import PackageFacts
 from busbar.config.problem import Problem
@@ -80,18 +80,19 @@ class Draft:
         item = self.device(device)
         return self.packages.get(item.it.package) if item else None
 
-    def connectors(self) -> Iterator[tuple[Item[Connector], AcChargePoint]]:
+    def connectors(self) -> Iterator[tuple[Item[Connector | DcConnector], ChargePoint]]:
         for item in self.assets:
-            if isinstance(item.it, AcChargePoint):
-                for number, connector in enumerate(item.it.connectors):
+            if isinstance(item.it, ChargePoint):
+                outlets: Sequence[Connector | DcConnector] = item.it.connectors
+                for number, connector in enumerate(outlets):
                     yield Item(f"{item.path}.connectors[{number}]", connector), item.it
 
-    def hanging(self) -> Iterator[Item[Connector | Hanging]]:
+    def hanging(self) -> Iterator[Item[Connector | DcConnector | Hanging]]:
         """Everything that hangs on a collector by its own `collector` field."""
         for connector, _ in self.connectors():
             yield Item(connector.path, connector.it)
         for item in self.assets:
-            if not isinstance(item.it, AcChargePoint | Meter):
+            if not isinstance(item.it, ChargePoint | Meter):
                 yield Item(item.path, item.it)
 
     def chain(self, name: str | None) -> list[CollectorFile]:

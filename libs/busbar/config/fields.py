@@ -15,6 +15,8 @@ _TITLES: Final = {
     "Device": "An entry of `devices`",
     "AcChargePoint": "An asset of kind `ac_charge_point`",
     "Connector": "An entry of its `connectors`",
+    "DcChargePoint": "An asset of kind `dc_charge_point`",
+    "DcConnector": "An entry of its `connectors` (DC)",
     "Meter": "An asset of kind `meter`",
     "Load": "An asset of kind `load`",
     "Pv": "An asset of kind `pv`",

@@ -15,6 +15,7 @@ from busbar.config.assets import (
     AcChargePoint,
     Battery,
     Chp,
+    DcChargePoint,
     EBoiler,
     HeatPump,
     Load,
@@ -124,7 +125,7 @@ class Device(Model):
 
 
 Asset = Annotated[
-    AcChargePoint | Meter | Load | Pv | Wind | Chp | Battery | HeatPump | EBoiler | ThermalStorage,
+    AcChargePoint | DcChargePoint | Meter | Load | Pv | Wind | Chp | Battery | HeatPump | EBoiler | ThermalStorage,
     Field(discriminator="kind"),
 ]
 

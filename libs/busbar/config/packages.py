@@ -7,18 +7,20 @@ a lookup that is handed in; the default one finds the catalogue by name, as `bus
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from busbar.domain.limits import REACTION_TIME_S
-from busbar.units import MIN_CURRENT_A
+from busbar.units import DC_START_W, MIN_CURRENT_A, THREE_PHASE_V
 
 
 @dataclass(frozen=True, slots=True)
 class PackageFacts:
-    """Facts of one device package. `fallback_a` is what the device does by itself when it hears nothing (FB-3)."""
+    """Facts of one device package. `fallback_a` is what the device does by itself when it hears nothing (FB-3). Of a DC
+    charger, which is set in W, currents are those of a balanced load at 230 V (`busbar.units.THREE_PHASE_V`)."""
 
     device_class: str
     fallback_a: float | Literal["settable", "by_hand", "unknown"] = "settable"
@@ -26,10 +28,14 @@ class PackageFacts:
     fallback_low_a: float = 0.0
     """Smallest fallback value that the device takes, where it is settable."""
     zero_allowed: bool = True
-    """False: the device cannot be paused, its smallest current is `minimum_a` (FC-2)."""
+    """False: the device cannot do 0 A, its smallest current is `pause_a` (FC-2)."""
+    declared_pause_a: float | None = None
+    """What pauses a device that cannot do 0 A; None: nothing does, it draws at least `minimum_a`."""
     zero_releases: bool = False
     """0 A withdraws the charging release: toggling it may wake a vehicle."""
     minimum_a: float = MIN_CURRENT_A
+    step_a: float = 1.0
+    """Setpoints are whole multiples of it."""
     reaction_s: float = REACTION_TIME_S
     watchdog_s: float | None = None
     """Fixed watchdog time of the device; None: written from the site file, or there is none."""
@@ -39,6 +45,13 @@ class PackageFacts:
     instances: tuple[int, int] = (1, 1)
     unit_id: int = 1
     proven: bool = True
+
+    @property
+    def pause_a(self) -> float:
+        """What it draws at most when it is paused: it is booked with it from plug-in (SPC-11)."""
+        if self.zero_allowed:
+            return 0.0
+        return self.minimum_a if self.declared_pause_a is None else self.declared_pause_a
 
 
 class UnknownPackageError(Exception):
@@ -72,15 +85,22 @@ def known_packages() -> list[str]:
 def facts_of(package: Any) -> PackageFacts:
     """The facts of a `busbar.devices.package.DevicePackage`."""
     device, instances, watchdog = package.device, package.device.instances, package.watchdog
-    command = package.commands.get("set_current")
+    dc = device.kind == "dc_charger"
+    command = package.commands.get("set_power" if dc else "set_current")
+    per_a = THREE_PHASE_V if dc else 1.0
+    step = (command.step if command and dc else None) or per_a
+    lowest = command.range[0] if command else 0.0
+    pause = command.pause if command else None
     settable_low = (watchdog.fallback_range or (0.0, 0.0))[0] if watchdog else 0.0
     return PackageFacts(
         device_class=device.kind,
-        fallback_a=_fallback_a(package),
-        fallback_low_a=settable_low,
+        fallback_a=_fallback_a(package, per_a),
+        fallback_low_a=settable_low / per_a,
         zero_allowed=command is None or command.zero != "forbidden",
+        declared_pause_a=None if pause is None else pause / per_a,
         zero_releases=command is not None and command.zero == "withdraws_release",
-        minimum_a=max(MIN_CURRENT_A, command.range[0]) if command else MIN_CURRENT_A,
+        minimum_a=math.ceil((lowest or DC_START_W) / step) * step / per_a if dc else max(MIN_CURRENT_A, lowest),
+        step_a=step / per_a,
         reaction_s=device.reaction_s,
         watchdog_s=watchdog.timeout_s if watchdog and not watchdog.timeout_point else None,
         watchdog_range_s=watchdog.timeout_range_s if watchdog and watchdog.timeout_point else None,
@@ -91,13 +111,13 @@ def facts_of(package: Any) -> PackageFacts:
     )
 
 
-def _fallback_a(package: Any) -> float | Literal["settable", "by_hand", "unknown"]:
+def _fallback_a(package: Any, per_a: float) -> float | Literal["settable", "by_hand", "unknown"]:
     watchdog = package.watchdog
     if watchdog is None or watchdog.mechanism == "none":
         return "unknown"
     if watchdog.fallback_point in package.points:
         return "settable" if "w" in package.points[watchdog.fallback_point].access else "by_hand"
-    return watchdog.fallback_value if isinstance(watchdog.fallback_value, float | int) else "unknown"
+    return watchdog.fallback_value / per_a if isinstance(watchdog.fallback_value, float | int) else "unknown"
 
 
 def _on_silence(watchdog: Any) -> Literal["zero", "free", "unknown"]:

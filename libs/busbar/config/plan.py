@@ -1,13 +1,15 @@
 """The fallback plan (failure.md, The fallback plan; FB-3): what each asset does when nobody tells it anything.
 
-Rule: every connector gets its fallback value, 0 A or its minimum (6 A), in site order, each minimum granted where it
-still fits. It fits when on every protected fuse of its path, on every phase, all of this together is within the rating:
+Rule: every connector gets its fallback value, 0 A or its minimum (6 A, DC its smallest power), in site order, each
+minimum granted where it still fits. It fits when on every protected fuse of its path, on every phase, all of this
+together is within the rating:
 
 - the worst case of what is not controlled below: `max_current_a` of loads and `unmetered_load_a` of collectors;
 - generation and discharge counted 0 A;
 - a battery that stops by itself at 0 A, another one charging with all its power; heat at its rating;
 - every connector below at its value, free ones included; one that is *booked at maximum when lost* at its maximum, one
-  that cannot do 0 A or cannot fall back to it at its minimum, one whose fallback is fixed or set by hand at that value.
+  that cannot do 0 A or cannot fall back to it at its pause value or minimum, one whose fallback is fixed or set by hand
+  at that value.
 
 Reserves are not kept free: in the worst case of everything at once nothing is left to come. A limit in W or VA of a
 collector is kept in the same way, at 230 V. Infeasible with every free choice at 0 A: refused, naming the fuse.
@@ -19,16 +21,18 @@ rating that does (its *standing limit*).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from busbar.config.assets import AcChargePoint
 from busbar.config.packages import PackageFacts
 from busbar.config.protection import protection
 from busbar.config.site import Entity, Site
 from busbar.config.standing import silent_current_a, standing_power_w
 from busbar.domain.kinds import AssetKind
 from busbar.domain.topology import to_own_frame
-from busbar.units import MIN_CURRENT_A, NOMINAL_VOLTAGE_V, Phase, PhaseVector
+from busbar.units import DC_START_W, MIN_CURRENT_A, NOMINAL_VOLTAGE_V, THREE_PHASE_V, Phase, PhaseVector
 
 _DUST_A = 1e-9
 
@@ -58,7 +62,7 @@ class FuseLoad:
         """In words what is above its limit; None when all holds."""
         for phase in Phase:
             if self.total_a[phase] > self.rated_a[phase] + _DUST_A:
-                return f"{self.total_a[phase]:g} A on {phase.name} against a rating of {self.rated_a[phase]:g} A"
+                return f"{_two(self.total_a[phase])} A on {phase.name} against a rating of {self.rated_a[phase]:g} A"
         if self.power_limit_a is not None and self.total_a.total > self.power_limit_a + _DUST_A:
             total_w, limit_w = (value * NOMINAL_VOLTAGE_V for value in (self.total_a.total, self.power_limit_a))
             return f"{total_w:g} W against a power limit of {limit_w:g} W"
@@ -85,7 +89,7 @@ class FallbackPlan:
         """The plan as text: connectors, then fuses with their worst phase."""
         rows = [("connector", "fallback", "booked", "hold")]
         rows += [
-            (c, f"{value:g} A", f"{self.booked_a[c]:g} A", f"{self.hold_s[c]:.3g} s")
+            (c, f"{_two(value)} A", f"{_two(self.booked_a[c])} A", f"{self.hold_s[c]:.3g} s")
             for c, value in self.value_a.items()
         ]
         rows += [(asset, f"{value:g} W", "", f"{self.hold_s[asset]:.3g} s") for asset, value in self.power_w.items()]
@@ -93,7 +97,7 @@ class FallbackPlan:
         for fuse in self.fuses:
             phase = fuse.worst_phase
             worst, rated, uncontrolled = fuse.total_a[phase], fuse.rated_a[phase], fuse.uncontrolled_a[phase]
-            fuses.append((fuse.collector, f"{worst:g} A {phase.name}", f"{rated:g} A", f"{uncontrolled:g} A"))
+            fuses.append((fuse.collector, f"{_two(worst)} A {phase.name}", f"{rated:g} A", f"{uncontrolled:g} A"))
         return "\n".join([*_columns(rows), "", *_columns(fuses)])
 
 
@@ -111,28 +115,40 @@ def fallback_plan(site: Site, packages: Mapping[str, PackageFacts] | None = None
     for connector in site.connectors:
         grid.add(connector, booked[connector.id])
     for connector in site.connectors:
-        if given[connector.id] is None and grid.has_room(connector, MIN_CURRENT_A):
-            grid.add(connector, MIN_CURRENT_A)
-            value[connector.id] = booked[connector.id] = MIN_CURRENT_A
+        least_a = smallest_current_a(connector, _facts(connector, site, facts))
+        if given[connector.id] is None and grid.has_room(connector, least_a):
+            grid.add(connector, least_a)
+            value[connector.id] = booked[connector.id] = least_a
     return FallbackPlan(value, booked, grid.loads(), protection(site, facts).hold_s, standing_power_w(site))
+
+
+def smallest_current_a(connector: Entity, package: PackageFacts | None) -> float:
+    """Least current at which it charges, a whole step: that of device and site file, whichever is larger."""
+    if package is None:
+        return max(connector.min_current_a, DC_START_W / THREE_PHASE_V if connector.dc else MIN_CURRENT_A)
+    return max(package.minimum_a, math.ceil(connector.min_current_a / package.step_a - _DUST_A) * package.step_a)
 
 
 def _given_a(connector: Entity, site: Site, facts: Mapping[str, PackageFacts]) -> tuple[float, float] | None:
     """(fallback value, booked) where that is not the plan's choice; None where it is: 0 A or the minimum."""
-    package = facts.get(site.devices[connector.device].package) if connector.device else None
+    package, point = _facts(connector, site, facts), connector.charge_point
     fallback = package.fallback_a if package else "settable"
-    lost_at_max = connector.charge_point is not None and connector.charge_point.book_at_max_when_lost
-    if lost_at_max or fallback == "unknown":
-        return MIN_CURRENT_A, connector.max_current_a
+    smallest_a = smallest_current_a(connector, package)
+    if (point is not None and point.book_at_max_when_lost) or fallback == "unknown":
+        return smallest_a, connector.max_current_a
     if fallback == "by_hand":
-        stated = connector.charge_point.fallback_a if connector.charge_point else None
-        fallback = MIN_CURRENT_A if stated is None else stated
+        stated = point.fallback_a if isinstance(point, AcChargePoint) else None
+        fallback = smallest_a if stated is None else stated
     if fallback != "settable":
         return fallback, fallback
     if package is None:
         return None
-    least = package.fallback_low_a if package.zero_allowed else max(package.fallback_low_a, package.minimum_a)
+    least = max(package.fallback_low_a, package.pause_a)
     return (least, least) if least > 0 else None
+
+
+def _facts(connector: Entity, site: Site, facts: Mapping[str, PackageFacts]) -> PackageFacts | None:
+    return facts.get(site.devices[connector.device].package) if connector.device else None
 
 
 class _Grid:
@@ -200,3 +216,8 @@ def _power_limit_a(*limits: float | None) -> float | None:
 def _columns(rows: list[tuple[str, str, str, str]]) -> list[str]:
     width = max(len(row[0]) for row in rows)
     return [f"{name:<{width}}" + "".join(f"  {cell:>14}" for cell in cells) for name, *cells in rows]
+
+
+def _two(value: float) -> str:
+    """At most two decimals."""
+    return f"{round(value, 2):g}"

@@ -12,12 +12,22 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from busbar.config.assets import AcChargePoint, Connector, Flexible, Load, Meter, rated_power_w
+from busbar.config.assets import (
+    AcChargePoint,
+    ChargePoint,
+    Connector,
+    DcChargePoint,
+    DcConnector,
+    Flexible,
+    Load,
+    Meter,
+    rated_power_w,
+)
 from busbar.config.model import Asset, CollectorFile, Controller, Device, Options, SiteFile
 from busbar.config.packages import PackageFacts
 from busbar.domain.kinds import AssetKind
 from busbar.domain.topology import NodeSpec, Tree, to_root_frame
-from busbar.units import Phase, PhaseVector, uniform
+from busbar.units import THREE_PHASE_V, Phase, PhaseVector, uniform
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +68,22 @@ class Entity:
     phases: tuple[Phase, ...]
     root_phases: tuple[Phase, ...]
     max_current_a: float
+    """Per phase; of a DC connector its power at 230 V."""
     weight: float
     poll_ms: int
     rated_power_w: float
     """Largest active power as a magnitude, in its main direction; 0 where the file does not say."""
     reversed: bool
-    charge_point: AcChargePoint | None = None
+    min_current_a: float = 0.0
+    """Least at which the site file lets a connector charge; of a DC connector its power at 230 V."""
+    charge_point: ChargePoint | None = None
     flexible: Flexible | None = None
     """The entry of the file, where the allocator sets its power."""
+
+    @property
+    def dc(self) -> bool:
+        """A DC connector: set in W."""
+        return self.kind is AssetKind.DC_CONNECTOR
 
 
 @dataclass(frozen=True)
@@ -92,8 +110,8 @@ class Site:
 
     @property
     def connectors(self) -> tuple[Entity, ...]:
-        """AC connectors in file order."""
-        return tuple(e for e in self.entities.values() if e.kind is AssetKind.AC_CONNECTOR)
+        """AC and DC connectors in file order."""
+        return tuple(e for e in self.entities.values() if e.charge_point is not None)
 
     @property
     def flexible(self) -> tuple[Entity, ...]:
@@ -160,6 +178,8 @@ def _entities(
     driver = (device.driver or drivers.get("modbus")) if device else None
     if isinstance(asset, AcChargePoint):
         return [_connector(asset, connector, tree, driver) for connector in asset.connectors]
+    if isinstance(asset, DcChargePoint):
+        return [_dc_connector(asset, connector, tree, driver) for connector in asset.connectors]
     collector = metered.get(asset.id) if isinstance(asset, Meter) else asset.collector
     phases = _phases(asset.phases)
     root = tree.in_root_frame(collector, phases) if collector else phases
@@ -183,4 +203,16 @@ def _connector(asset: AcChargePoint, connector: Connector, tree: Tree, driver: s
         phases=phases, root_phases=tree.in_root_frame(connector.collector, phases),
         max_current_a=connector.max_current_a, weight=connector.weight, poll_ms=1000, rated_power_w=0.0,
         reversed=False, charge_point=asset,
+    )  # fmt: skip
+
+
+def _dc_connector(asset: DcChargePoint, connector: DcConnector, tree: Tree, driver: str | None) -> Entity:
+    phases = tuple(Phase)
+    return Entity(
+        id=connector.id, name=connector.name or connector.id, kind=AssetKind.DC_CONNECTOR,
+        collector=connector.collector, device=asset.device, driver=driver, instance=connector.instance,
+        phases=phases, root_phases=tree.in_root_frame(connector.collector, phases),
+        max_current_a=connector.max_power_w / THREE_PHASE_V, weight=connector.weight, poll_ms=1000,
+        rated_power_w=connector.max_power_w, reversed=False,
+        min_current_a=(connector.min_power_w or 0.0) / THREE_PHASE_V, charge_point=asset,
     )  # fmt: skip

@@ -4,9 +4,10 @@ API: `plan.command("set_current").prepare(16.0) -> Prepared`; the caller writes 
 reads, and asks `command.verify.judge(prepared.sent, actual)`.
 
 Rules of `prepare`: a value above the range is lowered to it; one inside is rounded down to the step (never up: it is a
-limit); one below the range becomes 0 where the device can pause, and the smallest value of the range where 0 is
-forbidden (said by `Clamped` and `sent`; whoever plans must have booked it). A signed power is rounded towards 0. Where
-the device takes a share of its rating, all this happens to the share; what was asked and what was sent stay in W.
+limit); one below the range becomes 0 where the device can pause, and its pause value or the smallest value of the range
+where 0 is forbidden (said by `Clamped` and `sent`; whoever plans must have booked it). A signed power is rounded
+towards 0. Where the device takes a share of its rating, all this happens to the share; what was asked and what was sent
+stay in W.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ class CommandPlan:
     low: float
     high: float
     zero: Zero
+    pause: float | None
+    """Where 0 is forbidden: what is sent to pause; below `low`."""
     step: float | None
     min_interval_ms: int
     refresh: bool
@@ -117,7 +120,9 @@ class CommandPlan:
         try:
             bounded, clamped = self._bounded(value)
             sent = self._rounded(bounded, exponents or {})
-            if bounded >= self.low > sent:
+            if bounded == self.pause:
+                sent = bounded
+            elif bounded >= self.low > sent:
                 sent = self.low
             writes = self._encoded(sent, args or {}, exponents or {})
         except ValueError as error:
@@ -133,7 +138,7 @@ class CommandPlan:
         if value >= self.low:
             return value, False
         if self.zero == "forbidden":
-            return self.low, True
+            return (self.low, True) if self.pause is None else (self.pause, value != self.pause)
         if self.zero == "allowed" and self.low < 0:
             return self.low, True
         return 0.0, value != 0.0
@@ -201,8 +206,8 @@ def command_plan(
     verify, share = command.verify, command.share
     names = {**(derived or {}), **{key: point.name for key, point in placed.items()}}
     return CommandPlan(
-        name, command.unit, command.range[0], command.range[1], command.zero, command.step, command.min_interval_ms,
-        command.refresh,
+        name, command.unit, command.range[0], command.range[1], command.zero, command.pause, command.step,
+        command.min_interval_ms, command.refresh,
         VerifyPlan(names[verify.point], verify.within_ms, verify.tolerance, verify.one_sided) if verify else None,
         names[share.of] if share else None, share.factor if share else 1.0, command.round,
         tuple((s, placed[s.write]) for s in command.steps), max_registers,

@@ -32,7 +32,7 @@ def _neg(_rule: Derived, values: Sequence[Value]) -> Value:
 
 
 def _mul(rule: Derived, values: Sequence[Value]) -> Value:
-    return _numbers(values)[0] * rule.factor + 0.0
+    return _numbers(values)[0] * rule.factor + rule.offset + 0.0
 
 
 def _mask_shift(rule: Derived, values: Sequence[Value]) -> Value:

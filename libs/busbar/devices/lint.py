@@ -196,6 +196,8 @@ def _known(package: DevicePackage, name: str) -> bool:
 def _command(package: DevicePackage, command: Command) -> Iterator[tuple[Path, str, str]]:
     if command.range[0] > command.range[1]:
         yield ("range",), "low is above high", "write [low, high]"
+    if command.pause is not None and not (command.zero == "forbidden" and command.pause < command.range[0]):
+        yield ("pause",), "is for a device that forbids 0, and lies below range", "correct zero, range or pause"
     yield from _share(package, command)
     before: Point | None = None
     for i, step in enumerate(command.steps):

@@ -230,11 +230,11 @@ class Point(Model):
 class Derived(Model):
     """A value computed from others of the same group, by one of a closed list of operators.
 
-    sum, diff, neg, mul (by `factor`), first_available; mask_shift (bits of a number); map (text of one value);
-    pair_map (`map` has keys "first,second"; no such pair: the first passes through); if_enabled (the first while the
-    second, a switch, is 1, else not available); limit_of (limit, whole, switch: `factor` x limit x whole while the
-    switch is 1, else the whole with the sign of `factor`: nothing is limited); part_of (share, whole, switch: `factor`
-    x share x whole while the switch is 1, else not available).
+    sum, diff, neg, mul (by `factor`, then plus `offset`), first_available; mask_shift (bits of a number); map (text of
+    one value); pair_map (`map` has keys "first,second"; no such pair: the first passes through); if_enabled (the first
+    while the second, a switch, is 1, else not available); limit_of (limit, whole, switch: `factor` x limit x whole
+    while the switch is 1, else the whole with the sign of `factor`: nothing is limited); part_of (share, whole, switch:
+    `factor` x share x whole while the switch is 1, else not available).
     """
 
     op: Literal[
@@ -244,6 +244,7 @@ class Derived(Model):
     args: Annotated[list[Name], Field(min_length=1, max_length=16)]
     unit: EngineeringUnit = ""
     factor: Number = 1.0
+    offset: Number = 0.0
     mask: Annotated[int, Field(gt=0)] | None = None
     shift: Annotated[int, Field(ge=0, le=63)] = 0
     map: dict[str, Text] = {}
@@ -288,7 +289,10 @@ class Command(Model):
     unit: EngineeringUnit = ""
     range: tuple[Number, Number]
     zero: Literal["allowed", "pauses", "withdraws_release", "forbidden"] = "allowed"
-    """What 0 does, also where it lies outside `range`. forbidden: the smallest value of `range` is sent instead."""
+    """What 0 does, also where it lies outside `range`. forbidden: `pause`, or without one the smallest value of `range`
+    is sent instead."""
+    pause: Annotated[float, Field(gt=0)] | None = None
+    """Where 0 is forbidden: what pauses the device, below `range` (SPC-11)."""
     step: Annotated[float, Field(gt=0)] | None = None
     round: Literal["down", "nearest", "to_zero"] = "down"
     share: Share | None = None

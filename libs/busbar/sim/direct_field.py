@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from busbar.config.assets import AcChargePoint
 from busbar.config.site import Entity, Site
 from busbar.domain.charging import BY_LETTER, Status
 from busbar.events import Measurement, Session, SessionPhase
@@ -88,7 +89,8 @@ class DirectField:
 def _fallback_a(entity: Entity) -> float:
     """What a charger does before anybody has told it anything."""
     point = entity.charge_point
-    return MIN_CURRENT_A if point is None or point.fallback_a is None else point.fallback_a
+    stated_a = point.fallback_a if isinstance(point, AcChargePoint) else None
+    return MIN_CURRENT_A if stated_a is None else stated_a
 
 
 def _status(port: EvsePort) -> Status:
