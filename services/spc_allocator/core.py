@@ -1,12 +1,14 @@
 """One allocation: `decide(net, state, snapshot, inputs, now) -> Decided`. Pure: values in, values out (SPC-1 to SPC-5).
 
     observe   the snapshot as arrays; sessions, phases, flow of current, what the devices confirm
+    begin     what other assets do; targets; what of it tightens rows     flexible/begin.py
     limit     room in every row: rating, reserve, background, credit, power limits; guard
     bound     what each connector may have at most: ramp, cap, fallback, stale inputs ...
     share     step A: who is on                                    sharing.py, admission.py
               step B: how much, max-min fair in watts              filling.py, checked by certificate.py
               step C: whole steps; raises only into what is free   rounding.py
     explain   every setpoint with the bounds that made it          binding.py, explain.py
+    finish    batteries, heat, PV and the rest                     flexible/finish.py
 
 It comes before everything else that no fuse is loaded above its rating minus reserve: for every row, what is told plus
 what does not obey fits, or everything below that may be 0 is 0.
@@ -25,6 +27,8 @@ from spc_allocator.booking import book
 from spc_allocator.bounds import Bound
 from spc_allocator.cycle import Cycle
 from spc_allocator.explain import reasons
+from spc_allocator.flexible.begin import begin
+from spc_allocator.flexible.finish import Flexed, finish
 from spc_allocator.inputs import Inputs, observe
 from spc_allocator.learning import adopt, follow_sessions, learn, take_currents
 from spc_allocator.limits import push_background
@@ -48,6 +52,8 @@ class Decided:
     does_not_wake: tuple[str, ...] = ()
     export: tuple[tuple[str, str], ...] = ()
     """Collectors that inject more than they may, with words."""
+    flexible: Flexed | None = None
+    """What assets other than connectors are told; None: there are none, and nothing is wanted of any collector."""
 
     def told(self) -> dict[str, float]:
         """Setpoint of each connector by id."""
@@ -56,6 +62,18 @@ class Decided:
     def why(self) -> dict[str, Reason]:
         """What made each setpoint, by id (SPC-17)."""
         return dict(zip(self.cycle.net.ids, reasons(self.cycle, self.setpoint_a), strict=True))
+
+    def told_w(self) -> dict[str, float]:
+        """Setpoint in W of each other asset by id, consumption positive."""
+        return {name: power_w for name, (power_w, _, _) in self.powers().items()}
+
+    def powers(self) -> dict[str, tuple[float, float | None, Reason]]:
+        """What each other asset is told, by id: W, var, and why."""
+        flexed = self.flexible
+        if flexed is None:
+            return {}
+        told = zip(flexed.power_w, flexed.reactive_power_var, flexed.why, strict=True)
+        return dict(zip(self.cycle.net.assets.ids, told, strict=True))
 
 
 def decide(
@@ -68,6 +86,7 @@ def decide(
     cycle = share(frame(net, state, seen, inputs, now_ms), check=check)
     wake(state, net.devices.toggles, now_ms)
     setpoint_a = _setpoints(cycle, state, now_ms)
+    flexed = finish(cycle, state, seen.begun, now_ms) if seen.begun else None
     state.now_ms, state.snapshot = now_ms, snapshot.number
     names = net.site.collectors
     return Decided(
@@ -76,6 +95,7 @@ def decide(
         uncontrollable=_ids(net, state.uncontrollable),
         does_not_wake=_ids(net, state.wake_tries >= ASLEEP),
         export=tuple({names[index].id: words for index, words in cycle.limits.export}.items()),
+        flexible=flexed,
     )  # fmt: skip
 
 
@@ -91,8 +111,9 @@ def see(
     learn(net, state, obs, top_a, now_ms)
     booked = book(net, state, obs, top_a, now_ms)
     alert = guard.assess(net, state, obs, booked, now_ms)
-    push_background(net, state, obs, alert.raised_a, now_ms)
-    return state, Seen(obs, booked, alert)
+    begun = begin(net, state, obs, snapshot, inputs, now_ms=now_ms)
+    push_background(net, state, obs, alert.raised_a, begun.unlent_w if begun else None, now_ms=now_ms)
+    return state, Seen(obs, booked, alert, begun)
 
 
 def _ids(net: Network, mask: Bools) -> tuple[str, ...]:

@@ -19,7 +19,9 @@ from busbar.units import NOMINAL_VOLTAGE_V, Phase
 from spc_allocator.binding import NextStep, next_step
 from spc_allocator.bounds import Bound
 from spc_allocator.cycle import Cycle
+from spc_allocator.flexible.quarter import QUARTER_PEAK
 from spc_allocator.inputs import FREE, LOST, RESERVED
+from spc_allocator.limits import TARGET_OF
 from spc_allocator.rows import EPS, IMBALANCE, POWER, SURPLUS, Floats, Network, slots_of
 
 Key = tuple[ReasonCode, float | None, str | None, str | None, str | None]
@@ -157,7 +159,7 @@ class _Explain:
             tightest_w, name = min(rivals.values()), net.site.collectors[collector].id
             for source, limit_w in rivals.items():
                 if lack_w - (limit_w - tightest_w) > NOMINAL_VOLTAGE_V * EPS:
-                    yield (ReasonCode.POWER_LIMIT, None, name, None, source)
+                    yield _power_key(name, source)
             return
         key = self._of_row.get(row)
         if key is None:
@@ -171,7 +173,7 @@ def _row_key(cycle: Cycle, row: int) -> Key:
     collector, channel = int(net.rows.collector[row]), int(net.rows.channel[row])
     name = net.site.collectors[collector].id
     if channel == POWER:
-        return ReasonCode.POWER_LIMIT, None, name, None, cycle.limits.source[collector]
+        return _power_key(name, cycle.limits.source[collector])
     if channel == SURPLUS:
         return ReasonCode.SURPLUS, None, name, None, None
     if channel >= IMBALANCE:
@@ -181,13 +183,23 @@ def _row_key(cycle: Cycle, row: int) -> Key:
     return ReasonCode.ROW, limit_a, name, own_phase(net, collector, channel), None
 
 
+def _power_key(collector: str, source: str | None) -> Key:
+    if source == QUARTER_PEAK:
+        return ReasonCode.QUARTER_PEAK, None, collector, None, source
+    if source is not None and source.startswith(TARGET_OF):
+        return ReasonCode.TARGET, None, collector, None, source.removeprefix(TARGET_OF)
+    return ReasonCode.POWER_LIMIT, None, collector, None, source
+
+
 def _pausing(row: Key) -> Key:
     """Said of one that is off. The limit of imbalance of a conductor is not its fuse."""
     code, _, collector, phase, source = row
     return ReasonCode.PAUSED, None, collector, phase, code.value if code is ReasonCode.IMBALANCE else source
 
 
-_ON_ROWS: Final = (ReasonCode.ROW, ReasonCode.POWER_LIMIT, ReasonCode.PAUSED)
+_ON_ROWS: Final = (
+    ReasonCode.ROW, ReasonCode.POWER_LIMIT, ReasonCode.QUARTER_PEAK, ReasonCode.TARGET, ReasonCode.PAUSED,
+)  # fmt: skip
 _RANKED: Final = (ReasonCode.PAUSED, ReasonCode.STALE, ReasonCode.STARTING, ReasonCode.START_BUDGET)
 
 

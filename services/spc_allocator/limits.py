@@ -36,6 +36,8 @@ from spc_allocator.state import BACKGROUND_WINDOW_S, FEATURES, AllocatorState
 _NET, _LOAD, _EXPORT, _Q, _MINUS_Q, _P, _MINUS_P, _VAR = 0, 3, 6, 9, 12, 15, 16, 17
 GAP_MS: Final = 3000
 """Longer without a value, or longer than three cycles: the window has a hole."""
+TARGET_OF: Final = "target of "
+"""Before the source of a target among the sources of power limits."""
 COVERED_MS: Final = 1000 * BACKGROUND_WINDOW_S
 
 
@@ -61,6 +63,12 @@ class Limits:
     """V: of all phases together, the maximum of 15 s."""
     export: tuple[tuple[int, str], ...]
     """Collectors above a limit on the export side, with the words for it."""
+    active_a: Floats
+    """3 x V: `limit_a` less what reactive current takes of it."""
+    power_w: Floats
+    """V: tightest limit in W, of all sources; infinite: none."""
+    static_w: Floats
+    """V: the same of the site file alone: it holds in both directions."""
 
 
 def reserves(net: Network, kind: Ints) -> tuple[Floats, Floats]:
@@ -72,8 +80,11 @@ def reserves(net: Network, kind: Ints) -> tuple[Floats, Floats]:
     return total, total - net.fixed_a
 
 
-def push_background(net: Network, state: AllocatorState, obs: Observed, raised_a: Floats | None, now_ms: int) -> None:
-    """Take the raw background into the window; `raised_a` (3 x V) is what the guard found on top."""
+def push_background(
+    net: Network, state: AllocatorState, obs: Observed, raised_a: Floats | None, unlent_w: Floats | None, *, now_ms: int
+) -> None:
+    """Take the raw background into the window; `raised_a` (3 x V) is what the guard found on top, `unlent_w` (3 x V)
+    what batteries discharge without making room for connectors."""
     volt = state.voltage_v[:, None]
     per_volt = 1.0 / volt
     generation = obs.generation_w * per_volt
@@ -91,6 +102,9 @@ def push_background(net: Network, state: AllocatorState, obs: Observed, raised_a
     power = np.add.reduce(net_a * volt, axis=0, out=table[_P])
     np.negative(power, out=table[_MINUS_P])
     np.abs(np.add.reduce(obs.background_var, axis=0), out=table[_VAR])
+    if unlent_w is not None:
+        net_a += unlent_w * per_volt
+        power += np.add.reduce(unlent_w, axis=0)
     if now_ms - state.now_ms > max(GAP_MS, 3 * net.site.options.cycle_ms):
         state.covered_since_ms = np.full_like(state.covered_since_ms, now_ms)
     if not obs.all_valid:
@@ -121,7 +135,8 @@ def limits(net: Network, state: AllocatorState, obs: Observed, imports: tuple[Co
         background = np.where(blind, net.worst_a, background)
         power = np.where(blind, NOMINAL_VOLTAGE_V * np.add.reduce(net.worst_a, axis=0), power)
         var = np.where(blind, 0.0, var)
-    power_limit_w, source, rivals = _power_limits(net, state.kept.fixed, var, imports)
+    static_w = _static_limits(net, state.kept.fixed, var)
+    power_limit_w, source, rivals = _power_limits(net, state.kept.fixed, static_w, imports)
     fuses, rooms = net.rows.fuses, np.empty(net.rows.count)
     room.take(net.fuse_flat, out=rooms[:fuses])
     power_room = np.subtract(power_limit_w, power, out=rooms[fuses : net.rows.imbalance])
@@ -133,8 +148,9 @@ def limits(net: Network, state: AllocatorState, obs: Observed, imports: tuple[Co
     if imports:
         export += _injection(net, obs, state, table, imports)
     return Limits(
-        rooms, reserve.limit_a, background, reserve.total_a, reserve.yielding_a, source, rivals, power, export
-    )
+        rooms, reserve.limit_a, background, reserve.total_a, reserve.yielding_a, source, rivals, power, export, active,
+        power_limit_w, static_w,
+    )  # fmt: skip
 
 
 def _root(square: Floats) -> Floats:
@@ -155,14 +171,20 @@ def _reserve(net: Network, kept: Kept, who: Who) -> Reserve:
     return last
 
 
+def _static_limits(net: Network, fixed: Fixed, var: Floats) -> Floats:
+    """Tightest limit of the site file in W: in W itself, or what reactive power leaves of one in VA."""
+    if not fixed.any_apparent:
+        return net.power_limit_w
+    return np.minimum(net.power_limit_w, _root(fixed.power_limit_va_square - var * var))
+
+
 def _power_limits(
-    net: Network, fixed: Fixed, var: Floats, imports: tuple[CollectorLimit, ...]
+    net: Network, fixed: Fixed, static_w: Floats, imports: tuple[CollectorLimit, ...]
 ) -> tuple[Floats, list[str | None], dict[int, dict[str, float]]]:
     """Tightest import limit of each collector in W, who set it, and all of them where there are variable ones."""
     rivals: dict[int, dict[str, float]] = {}
-    tightest, source = net.power_limit_w, fixed.power_source
+    tightest, source = static_w, fixed.power_source
     if fixed.any_apparent:
-        tightest = np.minimum(tightest, _root(fixed.power_limit_va_square - var * var))
         source = ["site" if finite else None for finite in np.isfinite(tightest).tolist()]
     if imports:
         tightest, source = tightest.copy(), source.copy()

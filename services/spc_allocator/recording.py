@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from busbar.bus import Bus, NotConnectedError
 from busbar.clock import Clock
 from busbar.domain.limits import SETPOINT_LIFETIME_MS
-from busbar.events import Command, CommandReply, CycleTrace, SiteSnapshot, StatePart, TracedSetpoint
+from busbar.events import Command, CommandReply, CycleTrace, SiteSnapshot, StatePart, TracedPower, TracedSetpoint
 from busbar.subjects import TRACE, TRACE_STATE
 from spc_allocator.inputs import Inputs
 from spc_allocator.rows import Network
@@ -89,12 +89,16 @@ class Recording:
             TracedSetpoint(connector=name, current_a=current_a, reason=why[name])
             for name, current_a in decided.told().items()
         )
+        powers = tuple(
+            TracedPower(asset=name, power_w=power_w, reactive_power_var=var, reason=reason)
+            for name, (power_w, var, reason) in decided.powers().items()
+        )
         return CycleTrace(
             fingerprint=self._net.site.fingerprint, epoch=at[0], seq=at[1], whole_state=whole,
             snapshot=snapshot.number, snapshot_published_at_ms=snapshot.published_at_ms, now_ms=decided.state.now_ms,
             snapshot_age_ms=inputs.snapshot_age_ms, limits=inputs.limits, fallbacks=inputs.fallbacks,
             targets=inputs.targets, modes=inputs.modes, advice=inputs.advice, utc_ms=inputs.utc_ms,
-            setpoints=setpoints, digest=decided.state.digest(), published_at_ms=self._clock.utc_ms(),
+            setpoints=setpoints, powers=powers, digest=decided.state.digest(), published_at_ms=self._clock.utc_ms(),
             lifetime_ms=SETPOINT_LIFETIME_MS,
         )  # fmt: skip
 

@@ -30,6 +30,16 @@ class Allocated:
     reason: Reason
 
 
+@dataclass(frozen=True, slots=True)
+class AllocatedPower:
+    """Any other asset: what it is told, and why."""
+
+    asset: str
+    setpoint_w: float
+    reactive_power_var: float | None
+    reason: Reason
+
+
 class ReplayedAllocator:
     """The same `decide` as live; whoever calls gives time and inputs."""
 
@@ -37,6 +47,7 @@ class ReplayedAllocator:
         self._net = Network(site)
         self._state = AllocatorState.fresh(self._net, now_ms)
         self._cycle: Cycle | None = None
+        self._powers: dict[str, tuple[float, float | None, Reason]] = {}
 
     def restore(self, checkpoint: bytes) -> None:
         """Go on from a recorded state. Raises ValueError saying why it cannot be used."""
@@ -45,9 +56,17 @@ class ReplayedAllocator:
     def decide(self, snapshot: SiteSnapshot, trace: CycleTrace) -> dict[str, tuple[float, Reason]]:
         """Setpoint and reason of each connector, with the inputs of a recorded cycle."""
         decided = decide(self._net, self._state, snapshot, Inputs.traced(trace), trace.now_ms)
-        self._state, self._cycle = decided.state, decided.cycle
+        self._state, self._cycle, self._powers = decided.state, decided.cycle, decided.powers()
         why = decided.why()
         return {name: (current_a, why[name]) for name, current_a in decided.told().items()}
+
+    def powers(self) -> dict[str, tuple[float, float | None, Reason]]:
+        """W, var and reason of each other asset, as of the last decision."""
+        return self._powers
+
+    def allocated_w(self) -> list[AllocatedPower]:
+        """The same, as it is shown."""
+        return [AllocatedPower(name, *told) for name, told in self._powers.items()]
 
     def digest(self) -> str:
         """Of the state after the last decision."""

@@ -29,6 +29,7 @@ from busbar.config.site import Collector, Entity, Site
 from busbar.domain.kinds import AssetKind
 from busbar.domain.limits import MAX_AGE_TO_RAISE_MS, REACTION_TIME_S
 from busbar.units import Phase
+from spc_allocator.flexible.assets import Assets
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -153,6 +154,10 @@ class Network:
         self.power_limit_w = _limits([c.file.power_limit_w for c in site.collectors])
         self.power_limit_va = _limits([c.file.power_limit_va for c in site.collectors])
         self.imbalance_a = _limits([c.file.imbalance_limit_a for c in site.collectors])
+        self.export_limit_w = _limits([c.file.export_limit_w for c in site.collectors])
+        self.has_peak = any(c.file.quarter_hour_peak_w is not None for c in site.collectors)
+        self.assets = Assets(site)
+        """Everything else whose power is set."""
         self.worst_a = _worst_case(site)
         self.unmetered_a = _unmetered_floor(site)
         self.fuse_flat = self.rows.channel[: self.rows.fuses] * self.collectors + self.rows.collector[: self.rows.fuses]

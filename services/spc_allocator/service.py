@@ -53,6 +53,7 @@ class SpcAllocator(Actor):
         self._unable: frozenset[str] = frozenset()
         self._asleep: frozenset[str] = frozenset()
         self._exporting: dict[str, str] = {}
+        self._missed: dict[str, str] = {}
 
     async def start(self) -> None:
         self._utc_at_start_ms, self._mono_at_start_s = self.clock.utc_ms(), self.clock.mono_s()
@@ -194,13 +195,28 @@ class SpcAllocator(Actor):
                     power_w=None, reactive_power_var=None, phases=None, reason=why[slot], snapshot=state.snapshot,
                 )  # fmt: skip
                 await self.bus.publish(SETPOINT, setpoint, entity.driver, entity.id)
+        await self._tell_others(decided, published_at_ms)
         for decision in decisions(decided, self.epoch, published_at_ms):
             await self.bus.publish(DECISION, decision, decision.collector)
+
+    async def _tell_others(self, decided: Decided, published_at_ms: int) -> None:
+        """Everything that is set in W."""
+        powers = decided.powers()
+        for entity in self.net.assets.entities if powers else ():
+            if entity.driver is not None:
+                power_w, var, why = powers[entity.id]
+                setpoint = Setpoint.trusted(
+                    asset=entity.id, driver=entity.driver, epoch=self.epoch, seq=self.seq,
+                    published_at_ms=published_at_ms, lifetime_ms=SETPOINT_LIFETIME_MS, current_a=None,
+                    power_w=power_w, reactive_power_var=var, phases=None, reason=why, snapshot=decided.state.snapshot,
+                )  # fmt: skip
+                await self.bus.publish(SETPOINT, setpoint, entity.driver, entity.id)
 
     async def _report(self, decided: Decided) -> None:
         """Alarms for what a person should look at; each once, and over when it is over."""
         unable, asleep = frozenset(decided.uncontrollable), frozenset(decided.does_not_wake)
         exporting = dict(decided.export)
+        await self._report_targets(dict(decided.flexible.missed) if decided.flexible else {})
         if unable == self._unable and asleep == self._asleep and exporting.keys() == self._exporting.keys():
             return
         for name in sorted(unable | self._unable):
@@ -213,6 +229,14 @@ class SpcAllocator(Actor):
             text = exporting.get(name, "export is within its limit")
             await self.alarm(name, "export_excess", text, Severity.ERROR, active=name in exporting)
         self._unable, self._asleep, self._exporting = unable, asleep, exporting
+
+    async def _report_targets(self, missed: dict[str, str]) -> None:
+        if missed.keys() == self._missed.keys():
+            return
+        for name in sorted(missed.keys() | self._missed.keys()):
+            text = missed.get(name, "its target is reached, or ended")
+            await self.alarm(name, "target_missed", text, active=name in missed)
+        self._missed = missed
 
     # -- what survives
 

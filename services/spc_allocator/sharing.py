@@ -18,6 +18,7 @@ from spc_allocator.bounds import Bounds, bounds
 from spc_allocator.certificate import Constraint, violations
 from spc_allocator.cycle import Cycle
 from spc_allocator.filling import Filled
+from spc_allocator.flexible.begin import Begun
 from spc_allocator.inputs import Inputs, Observed
 from spc_allocator.kept import Shares, Who
 from spc_allocator.learning import booked_phases, fair_phases, maximum_power_w
@@ -37,6 +38,8 @@ class Seen:
     obs: Observed
     booked: Booked
     alert: guard.Guard
+    begun: Begun | None
+    """Of assets that are no connectors, and of targets."""
 
 
 @dataclass(slots=True)
@@ -77,7 +80,10 @@ def frame(net: Network, state: AllocatorState, seen: Seen, inputs: Inputs, now_m
     """Rows and bounds of this cycle."""
     obs, shares = seen.obs, _shares(net, state, seen.obs.who)
     other_a = _other(net, state, seen, shares.counted)
-    lim = limits(net, state, obs, inputs.limits)
+    begun = seen.begun
+    lim = limits(net, state, obs, begun.limits if begun else inputs.limits)
+    if begun and begun.aims.targets:
+        begun.narrow(lim, net, shares.load, obs.who.present, _channels(state, shares.load, other_a)[POWER])
     said = steered(net, inputs, shares.fair_v, now_ms)
     load, dark, surplus = shares.load, None, None
     if net.regions:

@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 
 from busbar.units import NOMINAL_VOLTAGE_V
+from spc_allocator.flexible.state import FlexState
 from spc_allocator.kept import Kept
 from spc_allocator.rows import Bools, Floats, Ints, Network
 from spc_allocator.windows import MaxWindow, number, plain
@@ -97,6 +98,8 @@ class AllocatorState:
     sessions: tuple[str | None, ...]
     # no state: see there
     kept: Kept
+    flexible: FlexState | None = None
+    """Of assets other than connectors; None until there is something to remember."""
     voltage_v: Floats = field(default_factory=lambda: np.full(3, NOMINAL_VOLTAGE_V))
     voltage_at_ms: int = 0
     now_ms: int = 0
@@ -154,6 +157,8 @@ class AllocatorState:
             value = getattr(self, name)
             digest.update(value.bytes() if isinstance(value, MaxWindow) else _plain_bytes(value))
         digest.update(repr([getattr(self, name) for name in _SCALARS]).encode())
+        if self.flexible is not None:
+            digest.update(self.flexible.bytes())
         return digest.hexdigest()
 
 
@@ -172,7 +177,7 @@ def _no(*shape: int) -> Bools:
 _SCALARS = ("voltage_at_ms", "now_ms", "started_at_ms", "quarter", "snapshot")
 _ALL = tuple(f.name for f in fields(AllocatorState))
 _values = attrgetter(*_ALL)
-_COPIED = tuple(name for name in _ALL if name not in (*_SCALARS, "kept"))
+_COPIED = tuple(name for name in _ALL if name not in (*_SCALARS, "kept", "flexible"))
 _OF_VEHICLE = (
     "flowing", "anchor_ms", "present", "on", "started", "need", "paused_at_ms", "fits_since_ms", "resumed_at_ms",
     "starts_ms", "wake_tries", "surplus_on", "surplus_since_ms",
@@ -196,6 +201,8 @@ def dump(state: AllocatorState, net: Network, windows: bool = True) -> bytes:
     body["collectors"] = {
         c.id: {key: _json(getattr(state, key)[c.index]) for key in _BY_COLLECTOR} for c in net.site.collectors
     }
+    if state.flexible is not None:
+        body["flexible"] = state.flexible.dump(net, windows)
     if windows:
         body["windows"] = {
             "cap": state.cap_window.dump(),
@@ -226,6 +233,9 @@ def restore(data: bytes, net: Network, now_ms: int) -> AllocatorState:
             setattr(state, name, int(body[name]))
         state.voltage_v[:] = number(body["voltage_v"])
         _restore_rows(state, body, net)
+        if "flexible" in body:
+            state.flexible = FlexState.fresh(net)
+            state.flexible.load(body["flexible"], net, body["fingerprint"] == net.site.fingerprint)
         if "windows" in body and body["fingerprint"] == net.site.fingerprint:
             windows = body["windows"]
             state.cap_window = state.cap_window.loaded(**windows["cap"])

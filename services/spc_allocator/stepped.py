@@ -18,10 +18,10 @@ class SteppedAllocator:
         self._state = AllocatorState.fresh(self._net, now_ms)
 
     def step(self, snapshot: SiteSnapshot, now_ms: int, limits: tuple[CollectorLimit, ...] = ()) -> dict[str, float]:
-        """Setpoint in A of each connector by id. `now_ms`: UTC of the snapshot, never stepping back."""
+        """Setpoint of each asset by id: A of connectors, W of others. `now_ms`: UTC, never stepping back."""
         decided = decide(self._net, self._state, snapshot, Inputs(limits=limits), now_ms)
         self._state = decided.state
-        return decided.told()
+        return decided.told() | decided.told_w()
 
     def paused(self) -> int:
         """How many vehicles are kept at 0 A now."""

@@ -42,9 +42,11 @@ U = 230.0
 def site_of(
     collectors: Sequence[Mapping[str, Any]], connectors: Sequence[Mapping[str, Any]],
     options: Mapping[str, Any] | None = None, packages: Mapping[str, PackageFacts] | None = None,
+    assets: Sequence[Mapping[str, Any]] = (),
 ) -> Site:  # fmt: skip
     """A site from the short form of the ledgers: collectors as in a site file (metered where nothing is said),
-    connectors `{id, collector, phases, max_a, weight, package}`, each its own charge point; `packages`: facts."""
+    connectors `{id, collector, phases, max_a, weight, package}`, each its own charge point; `packages`: facts;
+    `assets`: others as in a site file, without their device."""
     files, meters = [], []
     for collector in collectors:
         entry = {"phases": ["L1", "L2", "L3"], **collector}
@@ -74,7 +76,7 @@ def site_of(
             {"id": name, "package": package, "host": "127.0.0.1", "simulated": True}
             for name, package in [("d", "none"), *((f"d-{package}", package) for package in packages or {})]
         ],
-        "assets": [*meters, *points], "options": dict(options or {}),
+        "assets": [*meters, *points, *({"device": "d", **asset} for asset in assets)], "options": dict(options or {}),
     }  # fmt: skip
     return compile_site(SiteFile.model_validate(body), packages)
 

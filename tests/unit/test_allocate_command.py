@@ -97,5 +97,5 @@ def test_a_state_that_is_none_a_lost_snapshot_and_an_unknown_connector_are_refus
     for change, says in (({"state": {}}, "not a checkpoint"), ({"snapshot": None}, "was lost")):
         result = allocate("-", stdin=head + b"\n" + lines(data | change))
         assert (result.exit_code, says in result.stderr) == (2, True)
-    assert "no connector of this site" in allocate("-", "--explain", "zz", stdin=head + b"\n" + line).stderr
+    assert "no asset that this site sets" in allocate("-", "--explain", "zz", stdin=head + b"\n" + line).stderr
     assert "cannot be read" in allocate(str(tmp_path / "none.json")).stderr

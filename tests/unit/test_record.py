@@ -27,6 +27,7 @@ from busbar.record.replay import replay
 from scenarios.world import World
 from spc_allocator import recording
 from spc_allocator.core import decide
+from spc_allocator.flexible.state import FlexState
 from spc_allocator.inputs import Inputs
 from spc_allocator.recording import Recording
 from spc_allocator.rows import Network
@@ -64,8 +65,11 @@ def any_state(seed: int) -> AllocatorState:
                    for _ in range(size)]  # fmt: skip
         return np.array(numbers).reshape(shape)
 
+    state.flexible = FlexState.fresh(NET)
+    for part in fields(FlexState):
+        setattr(state.flexible, part.name, drawn(getattr(state.flexible, part.name)))
     for item in fields(AllocatorState):
-        if item.name != "kept":  # worked out anew from the rest
+        if item.name not in ("kept", "flexible"):  # what is kept is worked out anew from the rest
             setattr(state, item.name, drawn(getattr(state, item.name)))
     return state
 

@@ -28,7 +28,7 @@ def allocate(
     site: Annotated[Path | None, typer.Option(help="Site file; default: the recording's, else the demo's.")] = None,
     table: Annotated[bool, typer.Option("--table", help="A table for people instead of JSON.")] = False,
     explain: Annotated[
-        str | None, typer.Option(metavar="CONNECTOR", help="Say of one connector why, in words.")
+        str | None, typer.Option(metavar="ASSET", help="Say of one connector or other asset why, in words.")
     ] = None,
 ) -> None:
     """Decide on each snapshot given, in order, and print one line of JSON each. Exit: 0 decided, 2 bad input.
@@ -60,12 +60,13 @@ class _Decision:
     state: str
     """What it began with: `given`, `carried` from the line before, or `fresh`."""
     rows: list[Any]
+    assets: list[Any]
 
     def as_data(self) -> dict[str, Any]:
         trace = self.entry.trace
         return {
             "snapshot": trace.snapshot, "now_ms": trace.now_ms, "state": self.state,
-            "connectors": [_row(row) for row in self.rows],
+            "connectors": [_row(row) for row in self.rows], "assets": [_asset(row) for row in self.assets],
         }  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def _decisions(path: Path, given: Site | None) -> Iterator[_Decision]:
             except ValueError as error:
                 raise RecordError(f"{where}: state: {error}") from error
         core.decide(entry.snapshot, entry.trace)
-        yield _Decision(entry, state, core.allocated())
+        yield _Decision(entry, state, core.allocated(), core.allocated_w())
 
 
 def _documents(path: Path) -> Iterator[tuple[str, Any]]:
@@ -160,6 +161,15 @@ def _row(row: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _asset(row: Any) -> dict[str, Any]:
+    from busbar.record.words import words
+
+    return {
+        "asset": row.asset, "setpoint_w": row.setpoint_w, "reactive_power_var": row.reactive_power_var,
+        "code": str(row.reason.code), "why": words(row.reason),
+    }  # fmt: skip
+
+
 def _print(shown: _Decision, table: bool, explain: str | None) -> None:
     if table:
         _print_table(shown)
@@ -178,13 +188,24 @@ def _print_table(shown: _Decision) -> None:
     for row in shown.as_data()["connectors"]:
         numbers = (f"{row[key]:g}" for key in ("setpoint_a", "low_a", "high_a"))
         made.add_row(row["connector"], *numbers, row["bound"], row["why"])
-    Console().print(made)
+    console = Console()
+    console.print(made)
+    if shown.assets:
+        others = Table("asset", "W", "var", "why")
+        for row in shown.as_data()["assets"]:
+            var = row["reactive_power_var"]
+            others.add_row(row["asset"], f"{row['setpoint_w']:g}", "-" if var is None else f"{var:g}", row["why"])
+        console.print(others)
 
 
 def _print_words(shown: _Decision, name: str) -> None:
-    rows = {row["connector"]: row for row in shown.as_data()["connectors"]}
+    data = shown.as_data()
+    rows, assets = ({row[key]: row for row in data[f"{key}s"]} for key in ("connector", "asset"))
+    if name in assets:
+        print(f"{name}: {assets[name]['setpoint_w']:g} W: {assets[name]['why']}; state {shown.state}")
+        return
     if name not in rows:
-        end(f"--explain {name}: no connector of this site: name one of {', '.join(list(rows)[:20])}")
+        end(f"--explain {name}: no asset that this site sets: name one of {', '.join([*rows, *assets][:20])}")
     row = rows[name]
     print(f"{name}: {row['setpoint_a']:g} A: {row['why']}")
     print(f"  at least {row['low_a']:g} A, at most {row['high_a']:g} A by {row['bound']}; state {shown.state}")

@@ -79,6 +79,7 @@ def _as_data(reader: Reader, found: Replayed, shown: _At | None) -> dict[str, An
     data["torn"] = reader.torn
     if shown is not None and shown.entry is not None:
         data["at"] = {"at_ms": shown.entry.trace.published_at_ms, "connectors": _rows_at(shown)}
+        data["at"]["assets"] = [point.model_dump(mode="json") for point in shown.entry.trace.powers or ()]
     return data
 
 
@@ -119,6 +120,8 @@ def _show_at(shown: _At) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from busbar.record.words import words
+
     assert shown.entry is not None  # noqa: S101 - replay has looked
     trace = shown.entry.trace
     title = f"cycle {trace.seq} at {local_text(trace.published_at_ms, shown.zone)} {shown.zone.key}"
@@ -127,6 +130,8 @@ def _show_at(shown: _At) -> None:
         table.add_row(row["connector"], *(_number(row[key]) for key in ("setpoint_a", "low_a", "high_a")), row["why"])
     console = Console()
     console.print(table)
+    for point in trace.powers or ():
+        console.print(f"{point.asset}: {point.power_w:g} W: {words(point.reason)}", markup=False)
     for word, events in (
         ("limit", trace.limits), ("target", trace.targets), ("mode", trace.modes), ("advice", trace.advice),
     ):  # fmt: skip

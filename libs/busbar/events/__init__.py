@@ -22,12 +22,13 @@ from busbar.events.session import Session, SessionPhase
 from busbar.events.setpoint import Binding, Reason, ReasonCode, Setpoint
 from busbar.events.snapshot import AssetSample, CollectorSample, ConnectorSample, SiteSnapshot
 from busbar.events.telemetry import Measurement
-from busbar.events.trace import CycleTrace, StatePart, TracedSetpoint
+from busbar.events.trace import CycleTrace, StatePart, TracedPower, TracedSetpoint
 
 __all__ = [
     "Advice", "AdviceSlot", "Alarm", "AssetMode", "AssetSample", "Binding", "CollectorLimit", "CollectorSample",
     "CollectorState", "CollectorTarget", "Command", "CommandReply", "ConnectorSample", "CycleTrace", "Decision",
     "EnergyReport", "Event", "Fallback", "GridCommand", "Heartbeat", "Measurement", "Mode", "Outcome",
     "PausedConnector", "PowerSlot", "Reason", "ReasonCode", "ServiceState", "Session", "SessionPhase", "Setpoint",
-    "SetpointResult", "Severity", "SiteSnapshot", "StatePart", "Sums", "TracedSetpoint", "Transaction", "UtcMs",
+    "SetpointResult", "Severity", "SiteSnapshot", "StatePart", "Sums", "TracedPower", "TracedSetpoint", "Transaction",
+    "UtcMs",
 ]  # fmt: skip

@@ -49,6 +49,8 @@ class ReasonCode(StrEnum):
     """Its mode asks for no more; `source` names the mode (peak_shaving, self_consumption, droop, idle ...)."""
     SOC = "soc"
     """The state-of-charge window, or a state of charge that is not known."""
+    RELEASE = "release"
+    """A limit has widened or ended: a generator is released slowly (SPC-12)."""
     MINIMUM_ON = "minimum_on"
     MINIMUM_OFF = "minimum_off"
     WAKING = "waking"

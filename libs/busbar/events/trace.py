@@ -16,6 +16,15 @@ class TracedSetpoint(Event):
     reason: Reason
 
 
+class TracedPower(Event):
+    """The same for an asset that is set in W."""
+
+    asset: str
+    power_w: float
+    reactive_power_var: float | None = None
+    reason: Reason
+
+
 class CycleTrace(Event):
     """One cycle of the allocator: its inputs beside the snapshot, its setpoints, the digest of its state after it."""
 
@@ -44,6 +53,8 @@ class CycleTrace(Event):
     """Wall time, in which slots are stated; null in recordings of before there were any."""
     setpoints: tuple[TracedSetpoint, ...]
     """Every connector in the allocator's order."""
+    powers: tuple[TracedPower, ...] | None = None
+    """Every other asset in the allocator's order; null in recordings of before there were any."""
     digest: str
     """Of the state after the cycle: equal states have equal digests."""
     published_at_ms: UtcMs

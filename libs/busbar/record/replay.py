@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 from busbar.config.site import Site
@@ -12,6 +13,7 @@ from busbar.record.file import Entry, RecordError
 from busbar.registry import core
 
 Told = dict[str, tuple[float, Reason]]
+Powers = dict[str, tuple[float, float | None, Reason]]
 
 
 class Core(Protocol):
@@ -19,13 +21,15 @@ class Core(Protocol):
 
     def restore(self, checkpoint: bytes) -> None: ...
     def decide(self, snapshot: SiteSnapshot, trace: CycleTrace) -> Told: ...
+    def powers(self) -> Powers: ...
     def digest(self) -> str: ...
     def allocated(self) -> list[Any]: ...
+    def allocated_w(self) -> list[Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that the replay decided otherwise. No connector: the state after the cycle."""
+    """One thing that the replay decided otherwise: of a connector or another asset; None: the state after it."""
 
     at_ms: int
     seq: int
@@ -96,21 +100,28 @@ def _decide(again: Core, entry: Entry) -> Iterator[Difference]:
             again.restore(entry.state)
         except ValueError as error:
             raise RecordError(f"cycle {trace.seq}: the state in it cannot be used: {error}") from error
-    told = again.decide(snapshot, trace)
-    recorded = {point.connector: (point.current_a, point.reason) for point in trace.setpoints}
+    told: dict[str, str] = {name: _words(f"{a!r} A", why) for name, (a, why) in again.decide(snapshot, trace).items()}
+    recorded = {point.connector: _words(f"{point.current_a!r} A", point.reason) for point in trace.setpoints}
+    if trace.powers is not None:
+        told |= {name: _words(_in_watts(w, var), why) for name, (w, var, why) in again.powers().items()}
+        recorded |= {p.asset: _words(_in_watts(p.power_w, p.reactive_power_var), p.reason) for p in trace.powers}
     for name in [*recorded, *(name for name in told if name not in recorded)]:
-        if told.get(name) != recorded.get(name):
-            yield Difference(trace.published_at_ms, trace.seq, name, _words(recorded.get(name)), _words(told.get(name)))
+        was, now = recorded.get(name, "nothing"), told.get(name, "nothing")
+        if was != now:
+            yield Difference(trace.published_at_ms, trace.seq, name, was, now)
     if again.digest() != trace.digest:
         yield Difference(trace.published_at_ms, trace.seq, None, f"state {trace.digest}", f"state {again.digest()}")
 
 
-def _words(told: tuple[float, Reason] | None) -> str:
-    if told is None:
-        return "nothing"
-    reason = told[1]
-    parts = [reason.model_dump(mode="json", exclude={"also"}), *(one.model_dump(mode="json") for one in reason.also)]
-    return f"{told[0]!r} A, {' and '.join(map(_plain, parts))}"
+def _in_watts(power_w: float, reactive_power_var: float | None) -> str:
+    return f"{power_w!r} W" if reactive_power_var is None else f"{power_w!r} W {reactive_power_var!r} var"
+
+
+@lru_cache(maxsize=65536)
+def _words(amount: str, why: Reason) -> str:
+    """All of it, to the last bit: equal words are equal decisions."""
+    parts = [why.model_dump(mode="json", exclude={"also"}), *(one.model_dump(mode="json") for one in why.also)]
+    return f"{amount}, {' and '.join(map(_plain, parts))}"
 
 
 def _plain(binding: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ _WORDS: Final = {
     ReasonCode.POWER_LIMIT: "the power limit of {where}{by} is reached",
     ReasonCode.RAMP: "it may rise by one step a minute",
     ReasonCode.CAP: "the vehicle takes less: at most a little above what is measured",
-    ReasonCode.DEVICE: "the connector's own maximum",
+    ReasonCode.DEVICE: "its own maximum",
     ReasonCode.CABLE: "the charger itself allows no more",
     ReasonCode.VEHICLE: "the most that this vehicle ever drew",
     ReasonCode.MANUAL: "set by hand{by}",
@@ -21,7 +21,7 @@ _WORDS: Final = {
     ReasonCode.START_BUDGET: "off: it was started as often as it may be in an hour{rank}",
     ReasonCode.FALLBACK: "a fallback holds{by}",
     ReasonCode.STALE: "a value that is needed to raise it is too old",
-    ReasonCode.UNREACHABLE: "the charger does not answer",
+    ReasonCode.UNREACHABLE: "it does not answer",
     ReasonCode.NO_VEHICLE: "no vehicle: its standing value",
     ReasonCode.OUT_OF_SERVICE: "out of service",
     ReasonCode.EXPORT_LIMIT: "the injection limit of {where}{by} is reached",
@@ -33,10 +33,11 @@ _WORDS: Final = {
     ReasonCode.POWER_TEST: "a power test runs",
     ReasonCode.MODE: "its mode asks for no more{by}",
     ReasonCode.SOC: "its state of charge allows no more",
+    ReasonCode.RELEASE: "a limit has widened or ended: it is released slowly",
     ReasonCode.MINIMUM_ON: "its minimum time on is not over",
     ReasonCode.MINIMUM_OFF: "its minimum time off is not over",
     ReasonCode.WAKING: "the vehicle is being woken: its release is taken back for a moment",
-    ReasonCode.STARTING: "the allocator has just begun and keeps what the charger does",
+    ReasonCode.STARTING: "the allocator has just begun and keeps what the device does",
 }
 
 
