@@ -12,7 +12,8 @@ they count. Their minima are no matter of that row, so it never pauses anybody:
 - `minimum`: 6 A always, as other connectors; more only from surplus.
 - `only`: on from the moment that surplus has covered its minimum, 300 W more than that, for 60 s, in order of need
   beside those that are on; off when it has not for 180 s. In between it stays at its minimum. Start budget and rest
-  hold as ever.
+  hold as ever: who is kept off by them waits for surplus anew as soon as there is too little, so that nobody starts
+  with a stop already half counted.
 
 A connector that is run by hand is in no surplus mode.
 """
@@ -74,7 +75,8 @@ def choose(
                     region, margin_a = int(net.region[slot]), 0.0 if on else more_a
                     enough = left_a[region] >= minimum_a[slot] + margin_a
                     left_a[region] -= minimum_a[slot] if enough else 0.0
-                    _move_on(state, slot, bool(enough) is on, on=on, now_ms=now_ms)
+                    wait_ms = START_MS if not on else STOP_MS if state.on[slot] else 0
+                    _move_on(state, slot, bool(enough) is on, wait_ms=wait_ms, now_ms=now_ms)
     off: Bools = wants & ~state.surplus_on
     return off
 
@@ -91,13 +93,13 @@ def _always(net: Network, state: AllocatorState, obs: Observed, minimum_a: Float
     return taken
 
 
-def _move_on(state: AllocatorState, slot: int, settled: bool, *, on: bool, now_ms: int) -> None:
+def _move_on(state: AllocatorState, slot: int, settled: bool, *, wait_ms: int, now_ms: int) -> None:
     """Count how long it has been otherwise than it is; change it when that has lasted."""
     since = state.own("surplus_since_ms")
     if settled:
         since[slot] = 0
-    elif since[slot] == 0:
-        since[slot] = now_ms
-    elif now_ms - since[slot] >= (STOP_MS if on else START_MS):
+        return
+    since[slot] = since[slot] or now_ms
+    if now_ms - since[slot] >= wait_ms:
         since[slot] = 0
-        state.own("surplus_on")[slot] = not on
+        state.own("surplus_on")[slot] = not state.surplus_on[slot]
