@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from peercases import powers
 from peercases.translate import (
     UNIT_A,
     Case,
@@ -198,6 +199,11 @@ def _behind_a_meter(case: Case) -> World:
 
 
 QUESTIONS: tuple[tuple[Callable[[dict[str, Any]], bool], Callable[[Case], Answer]], ...] = (
+    (lambda e: isinstance(e.get("setpoints_w"), list), powers.cluster),
+    (lambda e: "ess_w" in str(e), powers.beside_a_battery),
+    (lambda e: "pv_w" in str(e), powers.injection),
+    (lambda e: "last_w" in e, powers.shaving),
+    (lambda e: "setpoint_a" in e and "setpoint_w" in e, powers.droop),
     (lambda e: "setpoints_w" in e, setpoints_w),
     (lambda e: "setpoints_a" in e, setpoints_a),
     (lambda e: "distributable_w" in str(e), distributable),
