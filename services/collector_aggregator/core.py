@@ -15,9 +15,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from busbar.config.plan import dc_reserve_a
 from busbar.config.site import Site
 from busbar.domain.kinds import AssetKind
 from busbar.events import CollectorState, Measurement, Session, Setpoint, SiteSnapshot
+from busbar.units import THREE_PHASE_V
 from collector_aggregator import picture
 from collector_aggregator.guard import Guard
 from collector_aggregator.nodes import CONNECTORS, build, reaction_s
@@ -54,10 +56,17 @@ class Aggregator:
         self._guard = Guard(self._nodes, site)
         self._meters = frozenset(meters)
         self._connectors = [(t, reaction_s(site, t.entity)) for t in tracks if t.entity.kind in CONNECTORS]
+        self._dc = [
+            (index, self._nodes[site.tree.index[t.entity.collector]])
+            for index, (t, _) in enumerate(self._connectors)
+            if t.entity.dc and t.entity.collector
+        ]
+        """Where DC connectors stand among them, and the collector of each."""
         self._others = [t for t in tracks if t.entity.kind not in CONNECTORS]
         self._assets = [t for t in self._others if t.entity.kind is not AssetKind.METER]
         self._life_ms = picture.lifetime_ms(site)
-        self._portraits = [picture.Portrait(node, self._life_ms) for node in self._nodes]
+        fast_a = dc_reserve_a(site)
+        self._portraits = [picture.Portrait(node, self._life_ms, fast_a) for node in self._nodes]
 
     # -- inputs
 
@@ -87,6 +96,8 @@ class Aggregator:
         track = self._tracks.get(event.asset)
         if track is not None and event.current_a is not None:
             track.ask(event.current_a)
+        elif track is not None and track.entity.dc and event.power_w is not None:
+            track.ask(event.power_w / THREE_PHASE_V)
 
     # -- outputs
 
@@ -105,6 +116,9 @@ class Aggregator:
         self._calculate(now_s)
         self._guard.cycle(now_s)
         self._number += 1
+        connectors = [picture.connector_sample(t, now_ms) for t, _ in self._connectors]
+        for index, node in self._dc:
+            connectors[index] = picture.at_voltage(connectors[index], node.voltage_v)
         return SiteSnapshot.trusted(
             number=self._number,
             taken_at_ms=now_ms,
@@ -113,7 +127,7 @@ class Aggregator:
             fingerprint=self._site.fingerprint,
             guard=self._guard.take(),
             collectors=tuple([picture.collector_sample(n) for n in self._nodes]),
-            connectors=tuple([picture.connector_sample(t, now_ms) for t, _ in self._connectors]),
+            connectors=tuple(connectors),
             assets=tuple([picture.asset_sample(t, now_ms) for t in self._assets]),
         )
 

@@ -83,6 +83,8 @@ class Node:
         """Nothing of a kind with a sum is silent below."""
         self.free = 0
         """Live connectors below without a vehicle."""
+        self.free_dc = 0
+        """DC ones among them."""
         self._left_over: Six | None = None
 
     @property
@@ -217,23 +219,25 @@ class Node:
     def add_up(self) -> None:
         """Sums by kind, free connectors; after the children. A silent asset counts 0: not all parts are known then."""
         sums: dict[str, Three] = {}
-        known, free = True, 0
+        known, free, free_dc = True, 0, 0
         for child in self.children:
             known = known and child.parts_known
             free += child.free
+            free_dc += child.free_dc
             for name, part in child.sums.items():
                 into = sums.get(name)
                 sums[name] = part if into is None else (into[0] + part[0], into[1] + part[1], into[2] + part[2])
         for name, track in self.own_kinds:
             if track.free:
                 free += 1
+                free_dc += track.entity.dc
             if track.age_ms < self.timeout_ms:
                 a, b, c, _, _, _ = track.powers
                 into = sums.get(name)
                 sums[name] = (a, b, c) if into is None else (into[0] + a, into[1] + b, into[2] + c)
             else:
                 known = False
-        self.sums, self.parts_known, self.free = sums, known, free
+        self.sums, self.parts_known, self.free, self.free_dc = sums, known, free, free_dc
 
     # -- for the guard
 

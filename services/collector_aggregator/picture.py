@@ -67,6 +67,12 @@ def connector_sample(track: Track, now_ms: int) -> ConnectorSample:
     )
 
 
+def at_voltage(sample: ConnectorSample, voltage_v: Three) -> ConnectorSample:
+    """A DC connector measures power alone: its currents are those at the voltage of the meter above."""
+    currents = [hypot(p, q) / v for p, q, v in zip(sample.power_w, sample.reactive_power_var, voltage_v, strict=True)]
+    return sample.model_copy(update={"current_a": PhaseVector(*currents), "voltage_v": phases_of(voltage_v)})
+
+
 def asset_sample(track: Track, now_ms: int) -> AssetSample:
     age_ms, powers = track.age_ms, track.powers
     return AssetSample.trusted(
@@ -89,12 +95,13 @@ def asset_sample(track: Track, now_ms: int) -> AssetSample:
 class Portrait:
     """Makes the states of one collector; what never changes of them is worked out once."""
 
-    def __init__(self, node: Node, life_ms: int) -> None:
+    def __init__(self, node: Node, life_ms: int, fast_a: float) -> None:
+        """`fast_a`: what a free DC connector counts in a reserve."""
         self._node = node
         self._life_ms = life_ms
         self._turned = _turner(node.collector.root_phases)
-        self._reserved = [_reserved(node.collector, free) for free in range(len(node.connectors) + 1)]
-        """Reserve, and rating less reserve, by number of free connectors."""
+        self._fast_a = fast_a
+        self._reserved: dict[tuple[int, int], tuple[float, PhaseVector]] = {}
 
     def state(self, now_ms: int) -> CollectorState:
         """What is measured or calculated from measurements; worst cases that are only assumed are left out."""
@@ -102,7 +109,7 @@ class Portrait:
         oldest_ms, fresh = _oldest(node)
         known = oldest_ms < NEVER_MS
         seen = _minus(node.measured, node.assumed) if node.meter is None else node.measured
-        reserve_a, limit_a = self._reserved[node.free]
+        reserve_a, limit_a = self._reserve()
         return CollectorState.trusted(
             collector=node.collector.id,
             measured_at_ms=max(0, now_ms - oldest_ms) if known else 0,
@@ -118,10 +125,21 @@ class Portrait:
             limit_a=limit_a,
         )
 
+    def _reserve(self) -> tuple[float, PhaseVector]:
+        """Reserve, and rating less reserve, by number of free connectors: worked out once for each."""
+        free = (self._node.free, self._node.free_dc)
+        known = self._reserved.get(free)
+        if known is None:
+            known = self._reserved[free] = _reserved(self._node.collector, *free, self._fast_a)
+        return known
 
-def _reserved(collector: Collector, free: int) -> tuple[float, PhaseVector]:
+
+def _reserved(collector: Collector, free: int, free_dc: int, fast_a: float) -> tuple[float, PhaseVector]:
+    """SPC-5; DC connectors first, for they need more."""
     file = collector.file
-    reserve_a = max(file.fixed_reserve_a, MIN_CURRENT_A * min(free, file.dynamic_reserve_connectors))
+    fast = min(free_dc, file.dynamic_reserve_connectors)
+    slow = min(free, file.dynamic_reserve_connectors) - fast
+    reserve_a = max(file.fixed_reserve_a, fast * fast_a + slow * MIN_CURRENT_A)
     a, b, c = collector.rated_a
     return reserve_a, PhaseVector(max(0.0, a - reserve_a), max(0.0, b - reserve_a), max(0.0, c - reserve_a))
 

@@ -20,10 +20,9 @@ from typing import Any, Final
 
 from busbar.config.site import Entity
 from busbar.domain.charging import Status
-from busbar.domain.kinds import AssetKind
 from busbar.domain.quality import Quality
 from busbar.events import Measurement, Session
-from busbar.units import Phase
+from busbar.units import THREE_PHASE_V, Phase
 from collector_aggregator.samples import NO_POWER, Reader, Sample, Six, sample_of
 
 HISTORY_S: Final = 120.0
@@ -33,10 +32,11 @@ _NEVER_S: Final = float("-inf")
 _AT_S: Final = attrgetter("at_s")
 _STATUS: Final = {status.value: status for status in Status}
 _READ_BACK: Final = ("actual_limit_current_a", "fallback_current_a", "watchdog_timeout_s")
+_READ_BACK_DC: Final = ("setpoint_power_w", "fallback_power_w", "watchdog_timeout_s")
+"""The same of a DC connector, in W: they count in amperes at 230 V (`busbar.units.THREE_PHASE_V`)."""
 _ABSENT: Final[Any] = object()
 """Not among the points: the device was not asked for it this time."""
-_SAYS: Final = ("status", *_READ_BACK)
-_NOTHING: Final = (_ABSENT,) * len(_SAYS)
+_NOTHING: Final = (_ABSENT,) * (1 + len(_READ_BACK))
 
 
 class Track:
@@ -44,9 +44,10 @@ class Track:
     `HISTORY_S`, then the older part goes."""
 
     __slots__ = (
-        "_asked_last_a", "_before", "_before_s", "_event", "_heard", "_heard_quality", "_is_ac", "_read_from",
-        "_reader", "_samples", "_told", "_wired", "age_ms", "asked_a", "entity", "free", "kept", "late", "lifetime_ms",
-        "live", "newest", "newest_s", "powers", "reachable_event", "read_back", "session", "status",
+        "_asked_last_a", "_before", "_before_s", "_event", "_heard", "_heard_quality", "_is_connector", "_per_a",
+        "_read_from", "_reader", "_samples", "_says", "_told", "_wired", "age_ms", "asked_a", "entity", "free", "kept",
+        "late", "lifetime_ms", "live", "newest", "newest_s", "powers", "reachable_event", "read_back", "session",
+        "status",
     )  # fmt: skip
 
     def __init__(self, entity: Entity, kept: bool) -> None:
@@ -82,7 +83,9 @@ class Track:
         """Dictionaries that the newest sample was read from."""
         self._heard: tuple[object, ...] = ()
         self._heard_quality: Mapping[str, Quality] = {}
-        self._is_ac = entity.kind is AssetKind.AC_CONNECTOR
+        self._is_connector = entity.charge_point is not None
+        self._says = ("status", *(_READ_BACK_DC if entity.dc else _READ_BACK))
+        self._per_a = (THREE_PHASE_V, THREE_PHASE_V, 1.0) if entity.dc else (1.0, 1.0, 1.0)
         self._wired = tuple([phase in entity.root_phases for phase in Phase])
         self._reader = Reader(entity.root_phases)
         self._before: Sample | None = None
@@ -106,7 +109,7 @@ class Track:
         if not event.reachable:
             return False
         points, quality, newest = event.points, event.quality, self.newest
-        if self._is_ac:
+        if self._is_connector:
             self._hear(points, quality)
         read = self._read_from
         if newest is not None and points is read[0] and quality is read[1]:  # a driver shares what has not changed
@@ -129,7 +132,7 @@ class Track:
 
     def _hear(self, points: Mapping[str, object], quality: Mapping[str, Quality]) -> None:
         """What a device says of itself, which seldom changes."""
-        heard = tuple(map(points.get, _SAYS, _NOTHING))
+        heard = tuple(map(points.get, self._says, _NOTHING))
         if heard == self._heard and quality == self._heard_quality:
             return
         self._heard, self._heard_quality = heard, quality
@@ -137,17 +140,19 @@ class Track:
         if text is not _ABSENT:
             self.status = _STATUS.get(text) if isinstance(text, str) and "status" not in quality else None
         read_back = self.read_back
-        for index, name in enumerate(_READ_BACK):
+        for index, name in enumerate(self._says[1:]):
             value = shown[index]
             if value is _ABSENT:
                 continue
             if name not in quality:
-                read_back[index] = value if isinstance(value, float | int) and isfinite(value) else None
+                known = value if isinstance(value, float | int) and isfinite(value) else None
+                read_back[index] = None if known is None else known / self._per_a[index]
             elif quality[name] is not Quality.STALE:
                 read_back[index] = None
 
     def ask(self, current_a: float) -> None:
-        """A setpoint was published: until the next sample the device may follow it, or one of those before."""
+        """A setpoint was published (DC: as amperes at 230 V): until the next sample the device may follow it, or one of
+        those before."""
         self._asked_last_a, self._told = current_a, True
         self.asked_a = current_a if current_a > self.asked_a else self.asked_a
 

@@ -194,7 +194,7 @@ class Admission:
         state.own("resumed_at_ms")[slot] = 0
         if 0 < state.wake_tries[slot] < ASLEEP:
             state.own("wake_tries")[slot] = 0
-        if state.setpoint_a[slot] > 0.0:  # else it was still waiting to be told
+        if state.setpoint_a[slot] > self.room.net.devices.pause_a[slot]:  # else it was still waiting to be told
             state.own("paused_at_ms")[slot] = self.now_ms
         self.result.paused.append(slot)
 

@@ -1,9 +1,9 @@
 """What binds a setpoint (SPC-17), and so what "causal" means (docs/decisions/0009).
 
-**The next step** of a connector that is on is 1 A more than it was told; of a raise that has to wait, that raise; of
-one that is off, being switched on. A bound **binds** when the next step would break it while everybody else keeps what
-he has: those that are on stay on and have what they were allotted, those that are off stay off, and whoever may still
-draw what he has not let go may do so. Hence
+**The next step** of a connector that is on is 1 A (DC: the device's step) more than it was told; of a raise that has to
+wait, that raise; of one that is off, being switched on. A bound **binds** when the next step would break it while
+everybody else keeps what he has: those that are on stay on and have what they were allotted, those that are off stay
+off, and whoever may still draw what he has not let go may do so. Hence
 
 - relaxing all bounds that bind, each as far as the next step needs, moves the setpoint;
 - leaving out one of them it does not move, whatever else is relaxed: neither does a bound that does not bind move it,
@@ -36,7 +36,7 @@ from spc_allocator.admission import budget_spent
 from spc_allocator.bounds import MAY_PAUSE, Bound
 from spc_allocator.cycle import Cycle
 from spc_allocator.ledger import Room
-from spc_allocator.rounding import STEP_A
+from spc_allocator.rounding import LEAST_A
 from spc_allocator.rows import EPS, Bools, Floats, Ints, slots_of, some
 
 _STALE, _GUARD = int(Bound.STALE), int(Bound.GUARD)
@@ -74,7 +74,7 @@ def next_step(cycle: Cycle) -> NextStep:
     """Of each connector with a vehicle."""
     told_a = cycle.wanted_a
     on, minimum_a = cycle.present & cycle.state.on, cycle.net.devices.minimum_a
-    target_a = told_a + STEP_A
+    target_a = told_a + cycle.net.devices.step_a
     for slot in cycle.waits:
         target_a[slot] = cycle.allotted_a[slot]
     raises = on & (target_a > cycle.before_a + EPS)
@@ -84,7 +84,7 @@ def next_step(cycle: Cycle) -> NextStep:
     stubborn_a, held_a = cycle.booked.stubborn_a, np.where(cycle.present, cycle.booked.held_a, 0.0)
     needs = [_need(cycle.shared_room, cycle.allotted_a, target_a, stubborn_a, on)]
     if some(raises):
-        needs.append(_need(cycle.room, told_a, target_a, held_a, raises))
+        needs.append(_need(cycle.room, told_a, target_a, held_a, raises, least_a=LEAST_A))
     step = NextStep(target_a, own, {}, needs, set())
     off = cycle.present & ~cycle.state.on
     if some(off):
@@ -103,10 +103,13 @@ def left_a(cycle: Cycle) -> Floats:
     return cycle.shared_room.room_a - cycle.room.sums(np.maximum(cycle.allotted_a, cycle.booked.stubborn_a))
 
 
-def _need(room: Room, had_a: Floats, target_a: Floats, anyway_a: Floats, asks: Bools) -> Need:
+def _need(
+    room: Room, had_a: Floats, target_a: Floats, anyway_a: Floats, asks: Bools, *, least_a: float = 0.0
+) -> Need:  # fmt: skip
     """The account in which everybody counts with what he has, and at least with `anyway_a`."""
     base_a = np.maximum(had_a, anyway_a)
-    return Need(room.room_a - room.sums(base_a), np.where(asks, np.maximum(target_a, anyway_a) - base_a, 0.0))
+    more_a = np.maximum(np.maximum(target_a, anyway_a) - base_a, least_a)
+    return Need(room.room_a - room.sums(base_a), np.where(asks, more_a, 0.0))
 
 
 def _switched_on(cycle: Cycle, step: NextStep, off: Bools) -> None:
@@ -126,8 +129,8 @@ def _switched_on(cycle: Cycle, step: NextStep, off: Bools) -> None:
         if some(asks):
             step.needs.append(Need(left, np.where(asks, low_a - stubborn_a, 0.0)))
     for bound in MAY_PAUSE:
-        step.own[bound] |= free & (np.floor(bnd.table[bound] + EPS) < minimum_a)
-    step.own[_STALE] |= starts & ~bnd.may_raise & (cycle.before_a < minimum_a)
+        step.own[bound] |= free & (cycle.net.devices.whole(bnd.table[bound] + EPS) < minimum_a - EPS)
+    step.own[_STALE] |= starts & ~bnd.may_raise & (cycle.before_a < minimum_a - EPS)
     step.budget.update(slot for slot in slots_of(starts & ~by_hand) if budget_spent(cycle.state, slot, cycle.now_ms))
 
 

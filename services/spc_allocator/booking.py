@@ -4,7 +4,8 @@ Booked = max(effective setpoint, measured). The **effective** setpoint is the hi
 new one, or the last one until its decrease is confirmed. Confirmed: a sample taken after the decrease shows the limit
 at or below the setpoint, *and* the vehicle draws at most 1 A more than it (or has had the device's reaction time plus
 verification). Where the limit cannot be read back the reaction time takes its place. What is never confirmed stays
-booked, and a device that shows a limit above its setpoint is booked at that limit.
+booked, and a device that shows a limit above its setpoint is booked at that limit. One that forbids 0 is booked with
+what pauses it (SPC-11).
 
 Two sums follow from it, and both must hold:
 
@@ -32,7 +33,6 @@ from spc_allocator.state import AllocatorState
 
 VERIFY_MS: Final = 2000
 READ_BACK_A: Final = 0.5
-OBEYS_A: Final = 1.0
 UNCONTROLLABLE_MS: Final = 10_000
 
 
@@ -55,8 +55,8 @@ def book(net: Network, state: AllocatorState, obs: Observed, top: Floats, now_ms
     lost = obs.who.lost
     if not obs.who.any_lost and not some((state.effective_a > setpoint) | above):
         effective = setpoint  # nothing is left to be confirmed
-        if not some(top > setpoint):
-            return _obedient(state, setpoint, top)
+        if not some(top > setpoint + EPS):
+            return _obedient(net, state, obs, top)
         late = now_ms - state.lowered_at_ms > net.devices.reaction_ms + VERIFY_MS
         stuck = state.kept.fixed.none
     else:
@@ -64,30 +64,33 @@ def book(net: Network, state: AllocatorState, obs: Observed, top: Floats, now_ms
         late = now_ms - state.lowered_at_ms > net.devices.reaction_ms + VERIFY_MS
         newer = state.sampled_at_ms > state.lowered_at_ms
         shown, unread = obs.limit_a <= read_back, np.isnan(obs.limit_a)
-        confirmed = newer & (shown | (unread & late)) & (late | (top <= setpoint + OBEYS_A))
+        confirmed = newer & (shown | (unread & late)) & (late | (top <= setpoint + net.devices.obeys_a))
         effective = np.where(confirmed | ~present, setpoint, np.maximum(state.effective_a, setpoint))
         effective = np.where(above & newer & late & present, np.fmin(obs.limit_a, net.devices.max_a), effective)
         if obs.who.any_lost:
             effective = np.where(lost, np.maximum(state.effective_a, setpoint), effective)
         stuck = late & present & (effective > setpoint + EPS)
     state.effective_a = effective
-    slack = np.where(late, 0.0, OBEYS_A)  # what is still coming down is not held against anybody
+    slack = np.where(late, EPS, net.devices.obeys_a)  # what is still coming down is not held against anybody
     stubborn = np.where(top > effective + slack, top, np.where(stuck, effective, 0.0))
-    _label(state, obs.who.present & (top > effective + OBEYS_A), stuck, now_ms)
+    _label(state, obs.who.present & (top > effective + net.devices.obeys_a), stuck, now_ms)
+    if net.pauses:
+        stubborn = np.maximum(stubborn, net.devices.pause_a)
     return Booked(
         np.where(obs.who.present, stubborn, 0.0), np.maximum(effective, top),
         _lost(net, state, now_ms) if obs.who.any_lost else top,
     )  # fmt: skip
 
 
-def _obedient(state: AllocatorState, setpoint: Floats, top: Floats) -> Booked:
+def _obedient(net: Network, state: AllocatorState, obs: Observed, top: Floats) -> Booked:
     """The usual case: every device shows what it was told, and nobody draws more."""
-    state.effective_a = setpoint
+    setpoint = state.effective_a = state.setpoint_a
     if np.count_nonzero(state.over_since_ms):
         state.over_since_ms = np.zeros_like(state.over_since_ms)
     if some(state.uncontrollable):
         state.uncontrollable = state.kept.fixed.none
-    return Booked(state.kept.fixed.zeros, setpoint, top)
+    stubborn = np.where(obs.who.present, net.devices.pause_a, 0.0) if net.pauses else state.kept.fixed.zeros
+    return Booked(stubborn, setpoint, top)
 
 
 def _label(state: AllocatorState, over: Bools, stuck: Bools, now_ms: int) -> None:

@@ -16,6 +16,8 @@ get in the same cycle:
 | cable | 1 A above the limit that the device itself keeps although it was told more |
 | device | the connector's maximum |
 
+DC connectors have a start power in place of 6 A, a cap of their own and no ramp (`dc`).
+
 A vehicle that is being woken may have 8 A whatever ramp and cap say.
 """
 
@@ -28,6 +30,7 @@ from typing import Final
 import numpy as np
 
 from busbar.units import MIN_CURRENT_A
+from spc_allocator import dc
 from spc_allocator.booking import READ_BACK_A, VERIFY_MS
 from spc_allocator.inputs import Inputs, Observed
 from spc_allocator.limits import COVERED_MS
@@ -85,12 +88,12 @@ class Bounds:
     """No bound that may pause is below the minimum."""
 
     def __post_init__(self) -> None:
-        table, minimum_a = self.table, self.devices.minimum_a
+        table, devices = self.table, self.devices
         able = np.minimum.reduce(table[list(MAY_PAUSE)])
-        self.able = (np.floor(able + EPS) >= minimum_a) | self.devices.must_run
+        self.able = (devices.whole(able + EPS) >= devices.minimum_a - EPS) | devices.must_run
         high = np.minimum.reduce(table)
         high += EPS
-        self.high_a = np.maximum(np.floor(high, out=high), minimum_a, out=high)
+        self.high_a = np.maximum(devices.whole(high), devices.minimum_a)
         self.which = table.argmin(axis=0)
 
 
@@ -114,6 +117,8 @@ def bounds(
     if some(state.maximum_known):
         most = np.ceil(state.highest_a - _NOISE_A) + 1.0
         table[_VEHICLE] = np.where(state.maximum_known, np.maximum(most, MIN_CURRENT_A), np.inf)
+    if net.dc is not None:
+        dc.bound(net.dc, state, ramp_a=table[_RAMP], cap_a=table[_CAP], vehicle_a=table[_VEHICLE])
     _kept_by_device(net, state, obs, table[_CABLE])
     table[_DEVICE] = devices.max_a
     if np.count_nonzero(state.wake_tries):

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from busbar.events import Reason, SiteSnapshot
-from busbar.units import MIN_CURRENT_A
 from spc_allocator import admission, guard
 from spc_allocator.booking import book
 from spc_allocator.bounds import Bound
@@ -122,25 +121,27 @@ def _ids(net: Network, mask: Bools) -> tuple[str, ...]:
 
 def _setpoints(cycle: Cycle, state: AllocatorState, now_ms: int) -> Floats:
     """Put all kinds together and remember what was told, and since when."""
-    net, obs, before = cycle.net, cycle.obs, state.setpoint_a
+    net, obs, before, least_a = cycle.net, cycle.obs, state.setpoint_a, state.kept.fixed.least_a
     told = np.where(cycle.present, cycle.wanted_a, standing(net, obs.kind))
     steered_off = None if cycle.bounds.steered is None else cycle.bounds.steered.off
     for off in (steered_off, cycle.bounds.dark):
         if off is not None:
             told[off & ~cycle.present] = 0.0
     if obs.who.any_lost:
-        held = np.floor(np.minimum(before, cycle.booked.lost_a) + EPS)
-        told = np.where(obs.who.lost, np.where(held >= MIN_CURRENT_A, held, 0.0), told)
+        held = net.devices.whole(np.minimum(before, cycle.booked.lost_a) + EPS)
+        told = np.where(obs.who.lost, np.where(held >= least_a, held, 0.0), told)
     cycle.released = released(state, now_ms)
     if cycle.released is not None:
         told[cycle.released] = 0.0
-    begun = (cycle.present > state.started) & (told >= MIN_CURRENT_A)
+    if net.pauses:
+        told = np.maximum(told, net.devices.pause_a)
+    begun = (cycle.present > state.started) & (told >= least_a)
     if some(told != before):
         _changed(cycle, state, told, now_ms)
-        begun |= cycle.present & (told >= MIN_CURRENT_A) & (before < MIN_CURRENT_A) & (state.wake_tries <= 1)
+        begun |= cycle.present & (told >= least_a) & (before < least_a) & (state.wake_tries <= 1)
         state.setpoint_a = told
     admission.note_starts(state, begun, now_ms)
-    state.flowing = state.flowing & (told >= MIN_CURRENT_A)
+    state.flowing = state.flowing & (told >= least_a)
     state.effective_a = np.maximum(state.effective_a, told)
     return told
 

@@ -19,6 +19,7 @@ from busbar.units import NOMINAL_VOLTAGE_V, Phase
 from spc_allocator.binding import NextStep, next_step
 from spc_allocator.bounds import Bound
 from spc_allocator.cycle import Cycle
+from spc_allocator.dc import in_watts
 from spc_allocator.flexible.quarter import QUARTER_PEAK
 from spc_allocator.inputs import FREE, LOST, RESERVED
 from spc_allocator.limits import TARGET_OF
@@ -69,6 +70,8 @@ def reasons(cycle: Cycle, setpoint_a: Floats) -> list[Reason]:
         made.append(reason)
     for slot in slots_of(cycle.released) if cycle.released is not None else ():
         made[slot] = _reason(((ReasonCode.WAKING, 0.0, None, None, None),))
+    for slot in cycle.net.dc.slots.tolist() if cycle.net.dc is not None else ():
+        made[slot] = in_watts(made[slot])
     return made
 
 

@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 
 from spc_allocator.booking import Booked
+from spc_allocator.dc import as_flowing
 from spc_allocator.inputs import Observed
 from spc_allocator.ledger import Room
 from spc_allocator.rows import Bools, Floats, Network, some
@@ -48,7 +49,7 @@ def assess(net: Network, state: AllocatorState, obs: Observed, booked: Booked, n
     apparent_a = np.hypot(power_w, power_var) / state.voltage_v[:, None]
     newest = obs.age_ms <= CURRENT_SAMPLE_MS
     drawn = np.where(newest, state.current_a, np.where(net.devices.wired, booked.held_a, 0.0))
-    background = real_a - net.below(drawn)
+    background = real_a - net.below(as_flowing(net, state.voltage_v, drawn))
     for index in sorted(set(obs.guard)):
         over = (apparent_a[:, index] > net.rated_a[:, index]) & (real_a[:, index] > 0.0)
         worst = float(np.where(over, apparent_a[:, index] - net.rated_a[:, index], 0.0).max())

@@ -27,6 +27,7 @@ from busbar.events import (
     SiteSnapshot,
 )
 from busbar.units import NOMINAL_VOLTAGE_V, ZERO
+from spc_allocator.dc import set_measured
 from spc_allocator.kept import Kept, Who, every
 from spc_allocator.rows import Bools, Floats, Ints, Network, some
 
@@ -141,6 +142,8 @@ def _observe(
     count, flat = net.count, chain.from_iterable
     numbers = [*flat(zip(*current)), *flat(zip(*reactive)), *limit, *fallback, *watchdog, *energy]  # noqa: B905
     table = np.array(numbers, dtype=float).reshape(10, count)  # None becomes nan
+    if net.dc is not None:
+        set_measured(net.dc, table[0:3], [sample.power_w for sample in samples])
     credible = np.abs(table) <= _MOST
     if not every(credible | _OPTIONAL & np.isnan(table)):
         return _observe(net, snapshot, age_ms, kept, _without_garbage(samples, credible))

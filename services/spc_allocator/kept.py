@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spc_allocator.rows import Bools, Floats, Ints, Network
+from spc_allocator.rows import EPS, Bools, Floats, Ints, Network
 
 if TYPE_CHECKING:
     from busbar.domain.charging import Status
@@ -27,8 +27,8 @@ class Fixed:
     """Of the site alone, once for all."""
 
     __slots__ = (
-        "any_apparent", "fresh_ms", "level", "matters", "none", "power_limit_va_square", "power_source", "row",
-        "whole_minima", "zeros",
+        "any_apparent", "fresh_ms", "least_a", "level", "matters", "none", "power_limit_va_square", "power_source",
+        "row", "whole_minima", "zeros",
     )  # fmt: skip
 
     def __init__(self, net: Network) -> None:
@@ -39,7 +39,9 @@ class Fixed:
         self.power_limit_va_square: Floats = net.power_limit_va**2
         self.power_source: list[str | None] = ["site" if finite else None for finite in np.isfinite(net.power_limit_w)]
         minimum_a = net.devices.minimum_a
-        self.whole_minima = bool((minimum_a == np.floor(minimum_a)).all())
+        self.whole_minima = bool((minimum_a - net.devices.whole(minimum_a + EPS) <= EPS).all())
+        self.least_a: Floats = minimum_a - EPS
+        """From here on a setpoint lets charge."""
         self.none: Bools = np.zeros(net.count, dtype=bool)
         self.zeros: Floats = np.zeros(net.count)
         self.level: Floats = np.full(net.count, np.inf)

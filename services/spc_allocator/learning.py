@@ -19,11 +19,10 @@ import numpy as np
 from busbar.units import MIN_CURRENT_A, NOMINAL_VOLTAGE_V
 from spc_allocator.inputs import Observed
 from spc_allocator.kept import every
-from spc_allocator.rows import Bools, Floats, Network, slots_of, some
+from spc_allocator.rows import EPS, Bools, Floats, Network, slots_of, some
 from spc_allocator.state import AllocatorState
 from spc_allocator.waking import ASLEEP
 
-FLOWS_A: Final = 1.0
 SEEN_MS: Final = 10_000
 UNSEEN_MS: Final = 180_000
 LEARN_FROM_A: Final = 2.0
@@ -44,22 +43,24 @@ def adopt(net: Network, state: AllocatorState, obs: Observed, now_ms: int) -> No
         return
     for name in _ADOPTED:
         state.own(name)
+    devices = net.devices
+    shown = devices.whole(np.fmin(obs.limit_a, net.devices.max_a) + 1e-3)
     for slot in slots_of(new):
         state.adopted[slot] = True
         limit = obs.limit_a[slot]
-        known = state.setpoint_a[slot] if state.changed_at_ms[slot] else net.devices.plan_a[slot]
-        applied = float(known if np.isnan(limit) else np.floor(min(limit, net.devices.max_a[slot]) + 1e-3))
-        applied = applied if applied >= MIN_CURRENT_A else 0.0
+        known = state.setpoint_a[slot] if state.changed_at_ms[slot] else devices.plan_a[slot]
+        applied = float(known if np.isnan(limit) else shown[slot])
+        applied = applied if applied >= devices.minimum_a[slot] - EPS else float(devices.pause_a[slot])
         if applied != state.setpoint_a[slot] or not state.changed_at_ms[slot]:
             state.anchor_ms[slot] = now_ms
             state.changed_at_ms[slot] = now_ms
         state.setpoint_a[slot] = applied
         state.effective_a[slot] = applied if np.isnan(limit) else max(applied, limit)
-        _adopt_admission(state, slot, bool(obs.who.present[slot]), now_ms)
+        _adopt_admission(state, slot, bool(obs.who.present[slot]), float(devices.minimum_a[slot]) - EPS, now_ms)
 
 
-def _adopt_admission(state: AllocatorState, slot: int, active: bool, now_ms: int) -> None:
-    charging = active and state.setpoint_a[slot] >= MIN_CURRENT_A
+def _adopt_admission(state: AllocatorState, slot: int, active: bool, least_a: float, now_ms: int) -> None:
+    charging = active and state.setpoint_a[slot] >= least_a
     if state.on[slot] and not charging:
         state.paused_at_ms[slot] = now_ms
     state.on[slot] = charging
@@ -123,7 +124,7 @@ def learn(net: Network, state: AllocatorState, obs: Observed, top: Floats, now_m
     """Phases, the vehicle's maximum and the flow of current, from samples that are fresh; `top`: largest phase."""
     dt_ms = min(max(now_ms - state.now_ms, 0), 2 * net.site.options.cycle_ms)
     setpoint, fresh = state.setpoint_a, obs.fresh & obs.who.present
-    above = state.current_a > FLOWS_A
+    above = state.current_a > net.devices.flows_a
     above &= fresh
     state.above_ms = (state.above_ms + dt_ms) * above
     state.seen = state.seen | (state.above_ms >= SEEN_MS)

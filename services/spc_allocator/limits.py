@@ -2,8 +2,8 @@
 
 - Active current of a fuse on a conductor: |I_p| <= sqrt(I^2 - I_q^2), I = rating - total reserve, I_q the reactive
   current of background and connectors.
-- **Reserve**: max(6 A x min(setting, free connectors below), fixed reserve), every level with its own; it guards fuses,
-  not power limits.
+- **Reserve**: max(6 A (DC: its start power) x min(setting, free connectors below), fixed reserve), every level with its
+  own; it guards fuses, not power limits.
 - **Background** (PV and all else): its maximum over 15 s. **Credit for generation**: only as much as would leave, if it
   were all lost, at most 1.25 x the rating.
 - What feeds back without being known as generation is credited no further than generation.
@@ -27,7 +27,7 @@ import numpy as np
 from busbar.config.protection import CREDIT_RATIO
 from busbar.events import CollectorLimit
 from busbar.units import MIN_CURRENT_A, NOMINAL_VOLTAGE_V, Phase
-from spc_allocator import imbalance
+from spc_allocator import dc, imbalance
 from spc_allocator.inputs import FREE, Observed
 from spc_allocator.kept import Fixed, Kept, Reserve, Who
 from spc_allocator.rows import Bools, Floats, Ints, Network, some
@@ -76,7 +76,11 @@ def reserves(net: Network, kind: Ints) -> tuple[Floats, Floats]:
     running = np.zeros(net.count + 1)
     np.add.accumulate(kind == FREE, out=running[1:])
     free = running.take(net.end) - running.take(net.begin)
-    total = np.maximum(MIN_CURRENT_A * np.minimum(net.dynamic, free), net.fixed_a)
+    if net.dc is None:
+        for_next = MIN_CURRENT_A * np.minimum(net.dynamic, free)
+    else:
+        for_next = dc.free_reserve_a(net, kind == FREE, free, MIN_CURRENT_A)
+    total = np.maximum(for_next, net.fixed_a)
     return total, total - net.fixed_a
 
 
@@ -209,7 +213,7 @@ def _export(
     if not some(above):
         return ()
     suspects = above & net.protected & obs.valid
-    excess = outward - net.below(state.current_a) - active_a
+    excess = outward - net.below(dc.as_flowing(net, state.voltage_v, state.current_a)) - active_a
     return tuple(
         (index, f"export on {_own_phase(net, index, phase)} above the fuse by {excess[phase, index]:.1f} A")
         for phase, index in np.argwhere(suspects & (excess > 0.0)).tolist()
@@ -229,7 +233,8 @@ def _injection(
         index = net.site.tree.index.get(limit.collector)
         if index is None or limit.export_limit_w is None or not obs.valid[index]:
             continue
-        drawn_w = float((net.below(state.current_a)[:, index] * state.voltage_v).sum())
+        drawn_a = net.below(dc.as_flowing(net, state.voltage_v, state.current_a))
+        drawn_w = float((drawn_a[:, index] * state.voltage_v).sum())
         excess_w = float(table[_MINUS_P, index]) - drawn_w - limit.export_limit_w
         if excess_w > 0.0:
             found.append((index, f"injection above the limit of {limit.source} by {excess_w:.0f} W"))

@@ -1,8 +1,8 @@
 """Step C: whole steps (SPC-3), then raises only into what is really free.
 
-Floor to 1 A, then hand left-over steps out in order of need while every row allows: afterwards no connector can take
-one more step. Decreases leave at once; a raise or a start must also fit beside everything that may still be drawn
-(`booking`, "what may be now"), in order of need, else it waits a cycle.
+Floor to 1 A (DC: the device's step), then hand left-over steps out in order of need while every row allows: afterwards
+no connector can take one more step. Decreases leave at once; a raise or a start must also fit beside everything that
+may still be drawn (`booking`, "what may be now"), in order of need, else it waits a cycle.
 """
 
 from __future__ import annotations
@@ -14,27 +14,31 @@ import numpy as np
 from spc_allocator.ledger import Room
 from spc_allocator.rows import EPS, Bools, Floats, some
 
-STEP_A: Final = 1.0
+LEAST_A: Final = EPS / 10.0
+"""A raise takes at least so much, also below what it has not let go yet: where rows are too full it waits as well."""
 
 
 def whole_steps(
     room: Room, fair_a: Floats, high_a: Floats, *, stubborn_a: Floats, on: Bools, order: list[int]
 ) -> Floats:
-    """Integer setpoints of connectors that are on. `order`: greatest need first."""
-    step_a = np.where(on, np.floor(fair_a + EPS), 0.0)
+    """Setpoints in whole steps of connectors that are on. `order`: greatest need first."""
+    step_a = np.where(on, room.net.devices.whole(fair_a + EPS), 0.0)
     left = room.ledger(room.room_a - room.sums(np.maximum(step_a, stubborn_a)))
-    waiting = [slot for slot in order if on[slot] and step_a[slot] + STEP_A <= high_a[slot] + EPS]
+    one_more = room.net.devices.step_a.tolist()
+    waiting = [slot for slot in order if on[slot] and step_a[slot] + one_more[slot] <= high_a[slot] + EPS]
     while waiting:
         again = []
         for slot in waiting:
-            more = max(step_a[slot] + STEP_A, stubborn_a[slot]) - max(step_a[slot], stubborn_a[slot])
+            step = one_more[slot]
+            more = max(step_a[slot] + step, stubborn_a[slot]) - max(step_a[slot], stubborn_a[slot])
             if left.fits(slot, more):
                 left.take(slot, more)
-                step_a[slot] += STEP_A
-                if step_a[slot] + STEP_A <= high_a[slot] + EPS:
+                step_a[slot] += step
+                if step_a[slot] + step <= high_a[slot] + EPS:
                     again.append(slot)
         waiting = again
-    return step_a
+    devices = room.net.devices
+    return step_a if devices.in_amperes else devices.whole(step_a + EPS)  # without the dust of adding up
 
 
 def gate_raises(
@@ -50,7 +54,7 @@ def gate_raises(
     for slot in order:
         if not raising[slot]:
             continue
-        more = float(max(wanted_a[slot] - held_a[slot], 0.0))
+        more = float(max(wanted_a[slot] - held_a[slot], LEAST_A))
         row = free.blocking(slot, more)
         if row >= 0 or not may_raise[slot]:
             wanted_a[slot] = setpoint_a[slot]

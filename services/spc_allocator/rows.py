@@ -24,11 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from busbar.config.assets import AcChargePoint
-from busbar.config.plan import fallback_plan
+from busbar.config.plan import fallback_plan, smallest_current_a
 from busbar.config.site import Collector, Entity, Site
 from busbar.domain.kinds import AssetKind
 from busbar.domain.limits import MAX_AGE_TO_RAISE_MS, REACTION_TIME_S
-from busbar.units import Phase
+from busbar.units import THREE_PHASE_V, Phase
+from spc_allocator.dc import FLOWS_W, OBEYS, Dc
 from spc_allocator.flexible.assets import Assets
 
 Floats = NDArray[np.float64]
@@ -41,6 +42,10 @@ SURPLUS: Final = 4
 """The channel of rows of PV surplus."""
 IMBALANCE: Final = 5
 """The first of the three channels of rows of imbalance, one a conductor."""
+FLOWS_A: Final = 1.0
+"""Above it current flows to a vehicle."""
+OBEYS_A: Final = 1.0
+"""So much above its setpoint a connector still obeys."""
 EPS: Final = 1e-6
 """Amperes that are dust: far below any step, far above rounding errors of the sums."""
 
@@ -113,11 +118,19 @@ class Devices:
     """3 x n: conductors of the grid connection behind the connector."""
     max_a: Floats
     minimum_a: Floats
+    step_a: Floats
+    """Setpoints are whole multiples of it."""
+    pause_a: Floats
+    """Told instead of 0, and booked from plug-in, where 0 is forbidden and something else pauses (SPC-11)."""
+    flows_a: Floats
+    """Above it current flows."""
+    obeys_a: Floats
+    """So much above its setpoint it still obeys."""
     weight: Floats
     toggles: Bools
     """0 A takes the charging release back: can be toggled to wake a vehicle."""
     must_run: Bools
-    """Cannot do 0 A: booked at its minimum from plug-in."""
+    """Cannot be paused: booked at its minimum from plug-in."""
     max_when_lost: Bools
     plan_a: Floats
     """Booked in the fallback plan: what it does before it was ever heard of."""
@@ -127,6 +140,15 @@ class Devices:
     """In PV surplus mode (SPC-20)."""
     surplus_only: Bools
     """Takes nothing but surplus."""
+    in_amperes: bool
+    """All steps are 1 A."""
+
+    def whole(self, current_a: Floats) -> Floats:
+        """Rounded down to whole steps."""
+        if self.in_amperes:
+            return np.floor(current_a)
+        steps: Floats = np.floor(current_a / self.step_a)
+        return steps * self.step_a
 
 
 class Network:
@@ -140,6 +162,8 @@ class Network:
         self.slot = {name: slot for slot, name in enumerate(self.ids)}
         self.count = len(ordered)
         self.devices = _devices(site, self.entities)
+        self.dc = Dc.among(site, self.entities, self.devices.minimum_a)
+        self.pauses = some(self.devices.pause_a > 0.0)
         self.begin, self.end = _runs(site, self.entities)
         self.regions, self.region = _regions(site, self.entities, self.devices.surplus)
         self.rows = _rows(site, self.entities, self.regions, self.begin, self.end)
@@ -256,16 +280,21 @@ def _devices(site: Site, entities: tuple[Entity, ...]) -> Devices:
     return Devices(
         wired=np.array([[Phase(p) in e.root_phases for e in entities] for p in range(3)], dtype=bool),
         max_a=np.array([e.max_current_a for e in entities], dtype=float),
-        minimum_a=np.array([f.minimum_a if f else 6.0 for f in facts], dtype=float),
+        minimum_a=np.array([smallest_current_a(e, f) for e, f in zip(entities, facts, strict=True)], dtype=float),
+        step_a=np.array([f.step_a if f else 1.0 for f in facts], dtype=float),
+        pause_a=np.array([(f.declared_pause_a or 0.0) if f else 0.0 for f in facts], dtype=float),
+        flows_a=np.array([FLOWS_W / THREE_PHASE_V if e.dc else FLOWS_A for e in entities], dtype=float),
+        obeys_a=np.array([max(OBEYS_A, OBEYS * e.max_current_a if e.dc else 0.0) for e in entities], dtype=float),
         weight=np.array([e.weight for e in entities], dtype=float),
         toggles=np.array([f is not None and f.zero_releases for f in facts], dtype=bool),
-        must_run=np.array([f is not None and not f.zero_allowed for f in facts], dtype=bool),
+        must_run=np.array([f is not None and f.pause_a >= f.minimum_a for f in facts], dtype=bool),
         max_when_lost=np.array([p is not None and p.book_at_max_when_lost for p in points], dtype=bool),
         plan_a=np.array([plan.booked_a[e.id] for e in entities], dtype=float),
         reaction_ms=np.array([1000 * (f.reaction_s if f else REACTION_TIME_S) for f in facts], dtype=np.int64),
         watchdog_ms=np.array([1000 * (p.watchdog_s if p else 30.0) for p in points], dtype=np.int64),
         surplus=np.array([_surplus(e) != "off" for e in entities], dtype=bool),
         surplus_only=np.array([_surplus(e) == "only" for e in entities], dtype=bool),
+        in_amperes=not any(e.dc for e in entities),
     )
 
 

@@ -10,6 +10,7 @@ from busbar.domain.limits import SETPOINT_LIFETIME_MS
 from busbar.events import Decision, ServiceState, Setpoint, Severity, SiteSnapshot
 from busbar.subjects import ADVICE, DECISION, FALLBACK, LIMIT, MODE, SETPOINT, SNAPSHOT, TARGET
 from spc_allocator.core import Decided, decide
+from spc_allocator.dc import power_w
 from spc_allocator.decisions import decisions
 from spc_allocator.explain import reasons
 from spc_allocator.inputs import Inputs
@@ -191,8 +192,9 @@ class SpcAllocator(Actor):
             if entity.driver is not None:
                 setpoint = Setpoint.trusted(
                     asset=entity.id, driver=entity.driver, epoch=self.epoch, seq=self.seq,
-                    published_at_ms=published_at_ms, lifetime_ms=SETPOINT_LIFETIME_MS, current_a=told[slot],
-                    power_w=None, reactive_power_var=None, phases=None, reason=why[slot], snapshot=state.snapshot,
+                    published_at_ms=published_at_ms, lifetime_ms=SETPOINT_LIFETIME_MS,
+                    current_a=None if entity.dc else told[slot], power_w=power_w(told[slot]) if entity.dc else None,
+                    reactive_power_var=None, phases=None, reason=why[slot], snapshot=state.snapshot,
                 )  # fmt: skip
                 await self.bus.publish(SETPOINT, setpoint, entity.driver, entity.id)
         await self._tell_others(decided, published_at_ms)

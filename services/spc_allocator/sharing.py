@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from busbar.units import NOMINAL_VOLTAGE_V
+from busbar.units import NOMINAL_VOLTAGE_V, THREE_PHASE_V
 from spc_allocator import admission, filling, guard, imbalance
 from spc_allocator.admission import Admission, Admitted, Candidates
 from spc_allocator.booking import Booked
 from spc_allocator.bounds import Bounds, bounds
 from spc_allocator.certificate import Constraint, violations
 from spc_allocator.cycle import Cycle
+from spc_allocator.dc import as_flowing
 from spc_allocator.filling import Filled
 from spc_allocator.flexible.begin import Begun
 from spc_allocator.inputs import Inputs, Observed
@@ -144,7 +145,7 @@ def _in_steps(frame: Frame) -> _Shared:
     state, room, bnd, obs = frame.state, frame.room, frame.bounds, frame.seen.obs
     net, rate = room.net, frame.shares.rate
     minimum_a, stubborn_a = net.devices.minimum_a, frame.seen.booked.stubborn_a
-    may_start = bnd.may_raise | (state.setpoint_a >= minimum_a)
+    may_start = bnd.may_raise | (state.setpoint_a >= state.kept.fixed.least_a)
     low_a = np.maximum(minimum_a, stubborn_a)
     by_hand = bnd.steered.by_hand if bnd.steered is not None else state.kept.fixed.none
     able = obs.who.present & bnd.able
@@ -168,7 +169,9 @@ def _shares(net: Network, state: AllocatorState, who: Who) -> Shares:
     if last is not None and last.who is who and last.key == key:
         return last
     fair_v, counted = state.voltage_v @ fair_phases(phases, state), phases & who.present
-    load = _load(state, counted)
+    if net.dc is not None:
+        fair_v[net.dc.slots] = THREE_PHASE_V
+    load = _load(net, state, counted)
     if net.rows.uneven:
         load = imbalance.with_unbalanced(load, fair_phases(phases, state) & who.present)
     made = Shares(who, key, fair_v, net.devices.weight / fair_v, counted, load)
@@ -212,9 +215,9 @@ def constraints(room: Room) -> list[Constraint]:
     return made
 
 
-def _load(state: AllocatorState, booked: Bools) -> Floats:
+def _load(net: Network, state: AllocatorState, booked: Bools) -> Floats:
     load = np.empty((4, booked.shape[1]))
-    load[:POWER] = booked
+    load[:POWER] = as_flowing(net, state.voltage_v, booked.astype(float))
     load[POWER] = (state.voltage_v / NOMINAL_VOLTAGE_V) @ load[:POWER]
     return load
 
@@ -234,7 +237,7 @@ def _other(net: Network, state: AllocatorState, seen: Seen, counted: Bools) -> F
     other = np.where(counted, 0.0, state.current_a)
     if seen.obs.who.any_lost:
         other = np.where(seen.obs.who.lost, np.where(net.devices.wired, seen.booked.lost_a, 0.0), other)
-    return other
+    return as_flowing(net, state.voltage_v, other)
 
 
 def _new_quarter(net: Network, state: AllocatorState, obs: Observed, fair_v: Floats, now_ms: int) -> bool:

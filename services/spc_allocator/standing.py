@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from busbar.units import MIN_CURRENT_A
+from spc_allocator.dc import START_A
 from spc_allocator.inputs import FREE
 from spc_allocator.limits import reserves
 from spc_allocator.rows import EPS, Floats, Ints, Network, slots_of, some
@@ -28,7 +29,7 @@ def _standing(net: Network, kinds: bytes) -> Floats:
     setpoint = np.zeros(net.count)
     for slot in slots_of(kind == FREE):
         path, phases = np.array(net.path[slot]), np.flatnonzero(net.devices.wired[:, slot])
-        need_a = max(MIN_CURRENT_A, float(net.devices.minimum_a[slot]))
+        need_a = max(START_A if net.entities[slot].dc else MIN_CURRENT_A, float(net.devices.minimum_a[slot]))
         at = np.ix_(phases, path)
         if not some(left[at] < need_a - EPS):
             left[at] -= need_a

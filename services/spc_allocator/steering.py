@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from busbar.domain.precedence import newest_given
-from busbar.events import Mode
+from busbar.events import AssetMode, Mode
+from busbar.units import THREE_PHASE_V
 from spc_allocator.inputs import Inputs
 from spc_allocator.rows import EPS, Bools, Floats, Network
 from spc_allocator.series import power_at
@@ -52,17 +53,28 @@ def steered(net: Network, inputs: Inputs, fair_v: Floats, now_ms: int) -> Steere
             continue
         if mode.mode is not Mode.ADVICE:
             deaf.add(slot)
-        if mode.mode is Mode.MANUAL and mode.current_a is not None:
-            manual_a[slot], source[slot] = _allowed(mode.current_a, float(net.devices.minimum_a[slot])), mode.source
+        by_hand_a = _by_hand_a(net, slot, mode)
+        if mode.mode is Mode.MANUAL and by_hand_a is not None:
+            manual_a[slot], source[slot] = _allowed(net, slot, by_hand_a), mode.source
     utc_ms = now_ms if inputs.utc_ms is None else inputs.utc_ms
     for advice in sorted(inputs.advice, key=lambda advice: newest_given(advice.published_at_ms, advice.source)):
         slot, power_w = net.slot.get(advice.asset), power_at(advice.slots, utc_ms, None)
         if slot is not None and slot not in deaf and power_w is not None:
             advised_a = power_w / float(fair_v[slot])
-            advice_a[slot], source[slot] = _allowed(advised_a, float(net.devices.minimum_a[slot])), advice.source
+            advice_a[slot], source[slot] = _allowed(net, slot, advised_a), advice.source
     return Steered(manual_a, advice_a, np.isfinite(manual_a), (manual_a == 0.0) | (advice_a == 0.0), source)
 
 
-def _allowed(current_a: float, minimum_a: float) -> float:
-    """0, or whole amperes not below the minimum."""
-    return 0.0 if current_a <= 0.0 else max(float(np.floor(current_a + EPS)), minimum_a)
+def _by_hand_a(net: Network, slot: int, mode: AssetMode) -> float | None:
+    """None: nothing that this connector can be set to."""
+    if not net.entities[slot].dc:
+        return mode.current_a
+    return None if mode.power_w is None else mode.power_w / THREE_PHASE_V
+
+
+def _allowed(net: Network, slot: int, current_a: float) -> float:
+    """0, or whole steps not below the minimum."""
+    if current_a <= 0.0:
+        return 0.0
+    step_a = float(net.devices.step_a[slot])
+    return max(float(np.floor((current_a + EPS) / step_a)) * step_a, float(net.devices.minimum_a[slot]))

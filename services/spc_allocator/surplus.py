@@ -25,6 +25,7 @@ from typing import Final
 import numpy as np
 
 from busbar.units import NOMINAL_VOLTAGE_V
+from spc_allocator.dc import as_flowing
 from spc_allocator.inputs import Observed
 from spc_allocator.rows import POWER, SURPLUS, Bools, Floats, Network, slots_of, some
 from spc_allocator.state import AllocatorState
@@ -46,7 +47,8 @@ def surplus_a(net: Network, state: AllocatorState, obs: Observed, background_w: 
     """Of each region, in amperes at 230 V: room for connectors in surplus mode.
 
     `background_w`: V, the maximum of 15 s."""
-    drawn_w = state.voltage_v @ np.where(load[SURPLUS] > 0.0, 0.0, state.current_a)
+    flowing_a = as_flowing(net, state.voltage_v, state.current_a)
+    drawn_w = state.voltage_v @ np.where(load[SURPLUS] > 0.0, 0.0, flowing_a)
     made = np.zeros(len(net.regions))
     for number, index in enumerate(net.regions):
         if obs.valid[index]:

@@ -34,8 +34,9 @@ def setpoints_a(case: Case) -> Answer:
 def setpoints_w(case: Case) -> Answer:
     """With a meter that shows the cars too: what it shows beyond them is background."""
     world = site_world(case)
+    meter_w = case["inputs"].get("meter_w", [0.0] * 3)
     cars_w = sum(point.get("measured_w", 0.0) for point in case["charge_points"])
-    background(world, case["tree"][0]["id"], [watts - cars_w / 3 for watts in case["inputs"]["meter_w"]])
+    background(world, case["tree"][0]["id"], [watts - cars_w / 3 for watts in meter_w])
     steady(world)
     theirs = case["expected"]["setpoints_w"]
     return dict(theirs), {name: told_w(world, name) for name in theirs}

@@ -42,8 +42,9 @@ def site_world(case: Case, **root: Any) -> World:
     collectors[0].update(root)
     top = collectors[0]["id"]
     connectors = [
-        {"id": point["id"], "collector": point.get("node") or top, "phases": point["phases"],
-         "max_a": max(6.0, _max_a(point))}
+        {"id": point["id"], "collector": point.get("node") or top,
+         **({"max_w": 3 * U * _max_a(point)} if point.get("type") == "DC" else
+            {"phases": point["phases"], "max_a": max(6.0, _max_a(point))})}
         for point in case["charge_points"]
     ]  # fmt: skip
     site = site_of(collectors, connectors)

@@ -45,8 +45,8 @@ def site_of(
     assets: Sequence[Mapping[str, Any]] = (),
 ) -> Site:  # fmt: skip
     """A site from the short form of the ledgers: collectors as in a site file (metered where nothing is said),
-    connectors `{id, collector, phases, max_a, weight, package}`, each its own charge point; `packages`: facts;
-    `assets`: others as in a site file, without their device."""
+    connectors `{id, collector, phases, max_a, weight, package}`, each its own charge point, one with `max_w` (and
+    `min_w`) a DC outlet; `packages`: facts; `assets`: others as in a site file, without their device."""
     files, meters = [], []
     for collector in collectors:
         entry = {"phases": ["L1", "L2", "L3"], **collector}
@@ -56,7 +56,7 @@ def site_of(
             meters.append({"kind": "meter", "id": entry["meter"], "device": "d", "phases": own})
         files.append(entry)
     points = [
-        {
+        _dc_point(c) if "max_w" in c else {
             "kind": "ac_charge_point", "id": f"cp-{c['id']}", "device": f"d-{c['package']}" if "package" in c else "d",
             "watchdog_s": c.get("watchdog_s", 30),
             "book_at_max_when_lost": c.get("book_at_max_when_lost", False),
@@ -81,6 +81,13 @@ def site_of(
     return compile_site(SiteFile.model_validate(body), packages)
 
 
+def _dc_point(c: Mapping[str, Any]) -> dict[str, Any]:
+    outlet = {"id": c["id"], "collector": c["collector"], "max_power_w": c["max_w"], "min_power_w": c.get("min_w"),
+              "weight": c.get("weight", 1.0)}  # fmt: skip
+    return {"kind": "dc_charge_point", "id": f"cp-{c['id']}", "device": f"d-{c['package']}" if "package" in c else "d",
+            "book_at_max_when_lost": c.get("book_at_max_when_lost", False), "connectors": [outlet]}  # fmt: skip
+
+
 @dataclass
 class Vehicle:
     """Uses the first `phases` conductors of its connector."""
@@ -102,7 +109,7 @@ class Vehicle:
 
 @dataclass
 class Outlet:
-    """One connector with its device."""
+    """One connector with its device. A DC one is set, and draws, in amperes at 230 V: 690 W are one."""
 
     entity: Entity
     vehicle: Vehicle | None = None
@@ -128,18 +135,21 @@ class Outlet:
     toggles: int = 0
     """How often its release was taken back."""
 
-    def own_currents(self) -> list[float]:
-        used = self.vehicle.phases if self.vehicle else 0
-        wires = len(self.entity.root_phases)
-        return [
-            (self.current_a if p < min(used, wires) else 0.0) + (self.stray_a if p < wires else 0.0) for p in range(3)
-        ]
+    @property
+    def used(self) -> int:
+        """Conductors on which its vehicle draws."""
+        if self.vehicle is None:
+            return 0
+        return 3 if self.entity.dc else min(self.vehicle.phases, len(self.entity.root_phases))
 
-    def root_currents(self) -> list[float]:
+    def takes(self, phase: int, volts: Sequence[float]) -> float:
+        """Amperes on a conductor of the grid connection for one of its setpoint."""
+        return U / volts[phase] if self.entity.dc else 1.0
+
+    def root_currents(self, volts: Sequence[float]) -> list[float]:
         out = [0.0, 0.0, 0.0]
-        own = self.own_currents()
         for index, phase in enumerate(self.entity.root_phases):
-            out[phase] = own[index]
+            out[phase] = ((self.current_a if index < self.used else 0.0) + self.stray_a) * self.takes(phase, volts)
         return out
 
 
@@ -198,6 +208,14 @@ class World:
         """Its device cannot be told 0 A."""
         return bool(self.net.devices.must_run[self.net.slot[connector]])
 
+    def pause_a(self, connector: str) -> float:
+        """What it is told instead of 0, which it is booked with."""
+        return float(self.net.devices.pause_a[self.net.slot[connector]])
+
+    def step_a(self, connector: str) -> float:
+        """Setpoints are whole multiples of it."""
+        return float(self.net.devices.step_a[self.net.slot[connector]])
+
     def minimum_a(self, connector: str) -> float:
         """Smallest current that its device can be told, beside 0."""
         return float(self.net.devices.minimum_a[self.net.slot[connector]])
@@ -227,9 +245,11 @@ class World:
         )  # fmt: skip
 
     def mode(self, asset: str, mode: str, current_a: float | None = None, source: str = "page") -> None:
+        dc = self.outlets[asset].entity.dc and current_a is not None
         self.modes[asset] = AssetMode(
-            asset=asset, source=source, mode=Mode(mode), current_a=current_a, published_at_ms=self.now_ms
-        )
+            asset=asset, source=source, mode=Mode(mode), published_at_ms=self.now_ms,
+            current_a=None if dc else current_a, power_w=3.0 * U * (current_a or 0.0) if dc else None,
+        )  # fmt: skip
 
     def advise(self, asset: str, *slots: tuple[float, float], source: str = "gateway") -> None:
         """`slots`: (seconds from now, W)."""
@@ -284,7 +304,8 @@ class World:
         if vehicle is None or outlet.out:
             outlet.current_a = 0.0
             return
-        wanted = min(outlet.limit_a, vehicle.max_a, outlet.entity.max_current_a) if outlet.limit_a >= 6.0 else 0.0
+        able = outlet.limit_a >= 6.0 or outlet.entity.dc  # one that is paused and cannot do 0 draws its pause value
+        wanted = min(outlet.limit_a, vehicle.max_a, outlet.entity.max_current_a) if able else 0.0
         if vehicle.energy_wh >= vehicle.full_wh or (vehicle.slept and not vehicle.wakes and outlet.limit_a < 8.0):
             wanted = 0.0
         if vehicle.slept and outlet.limit_a >= 6.0 and outlet.toggles < vehicle.sleeps_on:
@@ -292,9 +313,9 @@ class World:
         vehicle.slept = (vehicle.slept or outlet.limit_a < 6.0) and wanted == 0.0
         wanted += vehicle.overdraws_a if wanted else 0.0
         change = wanted - outlet.current_a
-        slope = 32.0 / self.reaction_s
+        slope = max(32.0, outlet.entity.max_current_a) / self.reaction_s
         outlet.current_a += max(-slope, min(slope, change))
-        vehicle.energy_wh += outlet.current_a * U * min(vehicle.phases, len(outlet.entity.root_phases)) / 3600.0
+        vehicle.energy_wh += outlet.current_a * U * outlet.used / 3600.0
 
     # -- physics
 
@@ -309,7 +330,7 @@ class World:
                 reactive[root] += self.reactive_a[node.id][own]
         for outlet in self.outlets.values():
             if self.site.tree.index[outlet.entity.collector or ""] in inside:
-                active = [a + b for a, b in zip(active, outlet.root_currents(), strict=True)]
+                active = [a + b for a, b in zip(active, outlet.root_currents(self.volts), strict=True)]
         return active, reactive
 
     def over_rating(self) -> list[str]:
@@ -349,7 +370,7 @@ class World:
         inside = self.site.tree.below(name)
         for outlet in self.outlets.values():
             if self.site.tree.index[outlet.entity.collector or ""] in inside:
-                background = [a - b for a, b in zip(background, outlet.root_currents(), strict=True)]
+                background = [a - b for a, b in zip(background, outlet.root_currents(self.volts), strict=True)]
         for index in inside:
             node = self.site.collectors[index]
             for own, root in enumerate(node.root_phases):
@@ -374,7 +395,7 @@ class World:
             return outlet.sample.model_copy(update={"age_ms": round((self.now_s - outlet.sampled_at_s) * 1000)})
         outlet.sampled_at_s = self.now_s
         vehicle = outlet.vehicle
-        currents = outlet.root_currents()
+        currents = outlet.root_currents(self.volts)
         outlet.sample = ConnectorSample(
             connector=outlet.entity.id, status=_status(outlet), reachable=True, age_ms=0, sampled_at_ms=self.now_ms,
             current_a=PhaseVector(*currents), power_w=self._watts(currents), reactive_power_var=PhaseVector(),
@@ -391,6 +412,6 @@ def _status(outlet: Outlet) -> Status:
         return Status.FAULTED
     if outlet.vehicle is None:
         return Status.AVAILABLE
-    if outlet.limit_a < 6.0:
+    if outlet.limit_a < 6.0 and not outlet.entity.dc:
         return Status.SUSPENDED_EVSE
     return Status.CHARGING if outlet.current_a > 0.0 else Status.SUSPENDED_EV

@@ -65,7 +65,7 @@ class Again:
         self.decided = decide(net, previous, snapshot, inputs, now_ms)
         self.cycle = self.decided.cycle
         self.on, self.told_a = self.decided.state.on, self.decided.setpoint_a
-        self.target_a = self.cycle.wanted_a + 1.0
+        self.target_a = self.cycle.wanted_a + net.devices.step_a
         for slot in self.cycle.waits:
             self.target_a[slot] = self.cycle.allotted_a[slot]
         state, seen = see(net, previous, snapshot, inputs, now_ms)
@@ -95,11 +95,11 @@ class Again:
         if not self.on[slot]:
             return bool(cycle.state.on[slot])
         assert cycle.state.on[slot]
-        assert cycle.wanted_a[slot] <= self.target_a[slot]
+        assert cycle.wanted_a[slot] <= self.target_a[slot] + 1e-9
         wake(cycle.state, self.net.devices.toggles, self.now_ms)
         pulse = released(cycle.state, self.now_ms)
         told_a = 0.0 if pulse is not None and pulse[slot] else cycle.wanted_a[slot]
-        return bool(told_a > self.told_a[slot])
+        return bool(told_a > self.told_a[slot] + 1e-9)
 
     def _steered_by(self, slot: int, bound: Bound) -> str | None:
         steered = self._frame.bounds.steered

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+from busbar.config.assets import ChargePoint, Connector, DcConnector
 from busbar.config.packages import PackageFacts
-from scenarios.world import Outlet, Vehicle, World, site_of
+from scenarios.world import Outlet, U, Vehicle, World, site_of
 from spc_allocator.learning import UNSEEN_MS
 from spc_allocator.state import AllocatorState
 
@@ -30,8 +31,18 @@ PACKAGES = {
     "plain": PackageFacts("ac_charger"),
     "from-8": PackageFacts("ac_charger", minimum_a=8.0),
     "never-0": PackageFacts("ac_charger", zero_allowed=False),
+    "dc": PackageFacts("dc_charger", minimum_a=5000 / 690, step_a=100 / 690),
+    "dc-pause": PackageFacts(
+        "dc_charger",
+        minimum_a=5000 / 690,
+        step_a=100 / 690,
+        zero_allowed=False,
+        declared_pause_a=1547 / 690,
+    ),
 }
-"""Devices: as most are, with a higher minimum, and one that cannot be paused."""
+"""Devices: as most are, with a higher minimum, and one that cannot be paused; DC, and DC that is paused above 0."""
+DC_POWERS_W = (11_000, 22_000, 50_000)
+DC_SHARE = 0.15
 
 
 def how_many(default: int, most: int | None = None) -> int:
@@ -71,6 +82,8 @@ def random_site(rng: Random, size: Size = Size()) -> tuple[list[Entry], list[Ent
              "weight": rng.choice([1.0, 1.0, 1.0, 2.0, 0.5]),
              "package": rng.choice([*["plain"] * 12, "from-8", "never-0"])}
         )  # fmt: skip
+        if width[home] == 3 and rng.random() < DC_SHARE:
+            connectors[-1] = _dc_outlet(rng, connectors[-1])
     for collector in reversed(collectors):  # children first
         collector.update(_ratings(rng, collector["id"], collectors, connectors))
     for collector in collectors:
@@ -78,9 +91,19 @@ def random_site(rng: Random, size: Size = Size()) -> tuple[list[Entry], list[Ent
     return collectors, connectors
 
 
+def _dc_outlet(rng: Random, instead_of: Entry) -> Entry:
+    return {"id": instead_of["id"], "collector": instead_of["collector"], "weight": instead_of["weight"],
+            "max_w": rng.choice(DC_POWERS_W), "package": rng.choice(["dc", "dc-pause"])}  # fmt: skip
+
+
+def _like_a(connector: Entry) -> float:
+    """What it would like, summed over its conductors."""
+    return float(connector["max_w"] / U if "max_w" in connector else connector["max_a"] * len(connector["phases"]))
+
+
 def _ratings(rng: Random, name: str, collectors: list[Entry], connectors: list[Entry]) -> Entry:
     """Less than what hangs below would like: its vehicles, and the collectors below as far as their own fuse goes."""
-    like = sum(c["max_a"] * len(c["phases"]) for c in connectors if c["collector"] == name)
+    like = sum(_like_a(c) for c in connectors if c["collector"] == name)
     like += sum(c["nominal_a"] * len(c["phases"]) for c in collectors if c.get("parent") == name)
     parent = any(c.get("parent") == name for c in collectors)
     rated = max(8.0, float(round((like / 3.0 + 6.0) * rng.uniform(*(BITE_ABOVE if parent else BITE)))))
@@ -134,9 +157,11 @@ def random_background(rng: Random, world: World, collector: str) -> None:
 
 
 def random_vehicle(rng: Random, outlet: Outlet) -> Vehicle:
-    phases = rng.randint(1, len(outlet.entity.root_phases))
+    phases, most_a = rng.randint(1, len(outlet.entity.root_phases)), max(32.0, outlet.entity.max_current_a)
     return Vehicle(
-        phases=phases, max_a=rng.choice([8.0, 10.8, 16.0, 32.0, 32.0, 32.0, 32.0]), energy_wh=rng.uniform(0.0, 30_000.0)
+        phases=phases,
+        max_a=rng.choice([8.0, 10.8, 16.0, 32.0, 32.0, 32.0, most_a]),
+        energy_wh=rng.uniform(0.0, 30_000.0),
     )
 
 
@@ -159,9 +184,9 @@ def charging_world(
         if rng.random() < 0.85:
             vehicle = made.plug(name, random_vehicle(rng, outlet))
             outlet.plugged_at_s = -rng.uniform(1.0, 5000.0)
-            most = int(outlet.entity.max_current_a)
-            least = int(made.minimum_a(name))
-            outlet.limit_a = float(rng.choice([most, most, rng.randint(least, most)]))
+            step_a = made.step_a(name)
+            most, least = (int(a / step_a + 1e-6) for a in (outlet.entity.max_current_a, made.minimum_a(name)))
+            outlet.limit_a = rng.choice([most, most, rng.randint(least, most)]) * step_a
             outlet.current_a = min(outlet.limit_a, vehicle.max_a)
     made.state = AllocatorState.fresh(made.net, made.now_ms)
     for outlet in made.outlets.values():
@@ -172,7 +197,7 @@ def charging_world(
 
 def _know_phases(world: World, outlet: Outlet) -> None:
     """The allocator has learned which conductors the vehicle does not use (SPC-18)."""
-    used = outlet.vehicle.phases if outlet.vehicle else 3
+    used = outlet.used or 3
     for phase in outlet.entity.root_phases[used:]:
         world.state.unseen_ms[phase, world.net.slot[outlet.entity.id]] = UNSEEN_MS
 
@@ -215,11 +240,17 @@ def words_of(world: World) -> tuple[list[Entry], list[Entry]]:
     """Collectors and connectors as `site_of` takes them."""
     collectors = [c.model_dump(exclude_unset=True, exclude={"meter"}) for c in world.site.file.collectors]
     connectors = [
-        {"id": c.id, "collector": c.collector, "phases": c.phases, "max_a": c.max_current_a, "weight": c.weight,
+        {**_words(c), "id": c.id, "collector": c.collector, "weight": c.weight,
          "package": point.device.removeprefix("d-")}
-        for point in world.site.file.assets if point.kind == "ac_charge_point" for c in point.connectors
+        for point in world.site.file.assets if isinstance(point, ChargePoint) for c in point.connectors
     ]  # fmt: skip
     return collectors, connectors
+
+
+def _words(connector: Connector | DcConnector) -> Entry:
+    if isinstance(connector, DcConnector):
+        return {"max_w": connector.max_power_w}
+    return {"phases": connector.phases, "max_a": connector.max_current_a}
 
 
 def happen(world: World, rng: Random) -> str:

@@ -33,10 +33,14 @@ class Row:
 
 def true_rows(world: World, booked: dict[str, list[int]]) -> list[Row]:
     """Every fuse on every conductor and every power limit. `booked`: conductors that each connector may use."""
-    points = [asset for asset in world.site.file.assets if asset.kind == "ac_charge_point"]
+    points = [asset for asset in world.site.file.assets if asset.kind in ("ac_charge_point", "dc_charge_point")]
     homes = {connector.id: connector.collector for point in points for connector in point.connectors}
     file = {c.id: c for c in world.site.file.collectors}
     conductors = {name: _conductors(name, file) for name in file}
+
+    def takes(connector: str, conductor: int) -> float:
+        return world.outlets[connector].takes(conductor, world.volts)
+
     rows: list[Row] = []
     for name, words in file.items():
         inside = [other for other in file if name in _path(other, file)]
@@ -53,13 +57,13 @@ def true_rows(world: World, booked: dict[str, list[int]]) -> list[Row]:
                 active = math.sqrt(max(limit**2 - q**2, 0.0))
                 credit = math.sqrt(max((CREDIT * fuse) ** 2 - q**2, 0.0)) - load[conductor]
                 room = min(active - load[conductor] - generation[conductor], credit)
-                share = {x: 1.0 for x, phases in below.items() if conductor in phases}
+                share = {x: takes(x, conductor) for x, phases in below.items() if conductor in phases}
                 rows.append(Row(f"{name} conductor {conductor}", level, room, share))
         volts = world.volts
         net_w = sum(v * (a + b) for v, a, b in zip(volts, load, generation, strict=True))
         var = abs(sum(v * q for v, q in zip(volts, reactive, strict=True)))
         for limit_w in _power_limits(world, name, var):
-            share = {x: sum(volts[p] for p in phases) / U for x, phases in below.items()}
+            share = {x: sum(volts[p] * takes(x, p) for p in phases) / U for x, phases in below.items()}
             rows.append(Row(f"{name} {limit_w:.0f} W", level, (limit_w - net_w) / U, share))
     return rows
 

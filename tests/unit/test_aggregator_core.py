@@ -9,7 +9,7 @@ import pytest
 
 from busbar.domain.charging import Status
 from busbar.domain.quality import Quality
-from busbar.events import CollectorState, Session, SessionPhase
+from busbar.events import CollectorState, Reason, ReasonCode, Session, SessionPhase, Setpoint
 from collector_aggregator.core import MARGIN, Aggregator, first_number
 from unit.aggregator_world import U, World, electrical, measurement, on, site_of
 from unit.site_files import compiled, demo, entry, small
@@ -351,6 +351,67 @@ def test_the_reserve_counts_connectors_that_are_known_to_be_free() -> None:
     assert (state.free_connectors, state.reserve_a, state.limit_a) == (2, 12.0, (88.0,) * 3)
     state = states(world, 9.0)["grid"]  # nobody knows any more
     assert (state.free_connectors, state.reserve_a) == (0, 5.0)
+
+
+# -- DC
+
+
+def with_dc(**root: Any) -> World:
+    data = small(100, 1, **root)
+    data["devices"].append({"id": "hyc", "package": "dc", "host": "10.0.0.3"})
+    outlet = {"id": "fast", "collector": "grid", "max_power_w": 50_000}
+    data["assets"].append({"kind": "dc_charge_point", "id": "cp-dc", "device": "hyc", "connectors": [outlet]})
+    world = World(site_of(data), {})
+    world.draws = {e.id: [0.0] * 6 for e in world.site.connectors}
+    return world
+
+
+def say_dc(world: World, at_s: float, **points: float | str) -> None:
+    world.aggregator.observe(measurement(world.site.entities["fast"], points), at_s)
+
+
+def told(asset: str, power_w: float) -> Setpoint:
+    return Setpoint(
+        asset=asset, driver="modbus-1", epoch=1, seq=1, published_at_ms=0, lifetime_ms=5000, power_w=power_w,
+        reason=Reason(code=ReasonCode.CAP), snapshot=1,
+    )  # fmt: skip
+
+
+def test_spc_11_a_dc_connector_is_watts_on_three_conductors_and_told_as_amperes_at_230_v() -> None:
+    world = with_dc()
+    world.draws["fast"] = [6900.0, 6900.0, 6900.0, 0.0, 0.0, 0.0]
+    world.say("m", 1.0, voltage_l1_v=225.0, voltage_l2_v=230.0, voltage_l3_v=240.0)
+    say_dc(world, 1.0, status="Charging", power_w=20_700.0, setpoint_power_w=27_600.0, watchdog_timeout_s=30.0)
+    fast = world.connectors(1.0)["fast"]
+    assert fast.power_w == (6900.0,) * 3
+    assert fast.voltage_v == (225.0, 230.0, 240.0)
+    assert fast.current_a == pytest.approx((6900 / 225, 30.0, 6900 / 240))
+    assert (fast.limit_a, fast.fallback_a, fast.watchdog_s) == (40.0, None, 30.0)
+    grid = states(world, 1.0)["grid"]
+    assert grid.sums.dc_w == (6900.0,) * 3
+    assert grid.sums.ac_w == (0.0,) * 3 or grid.sums.ac_w is None
+
+
+def test_spc_16_a_dc_step_under_its_setpoint_is_no_load_of_others() -> None:
+    world = with_dc()
+    for at_s in (1.0, 2.0):
+        world.say("m", at_s)
+        world.say("c1", at_s, status="Available", actual_limit_current_a=0.0)
+        say_dc(world, at_s, status="Charging", power_w=0.0, setpoint_power_w=5000.0)
+    world.aggregator.setpoint(told("fast", power_w=20_700.0))
+    world.draws["fast"] = [6900.0, 6900.0, 6900.0, 0.0, 0.0, 0.0]
+    world.say("m", 2.5)  # its own sample is older
+    assert max(world.collectors(2.5)["grid"].background_w) <= 1e-6
+
+
+def test_spc_5_a_free_dc_connector_counts_its_start_power_in_the_reserve() -> None:
+    world = with_dc(dynamic_reserve_connectors=2)
+    world.say("m", 1.0)
+    world.say("c1", 1.0, status="Available")
+    say_dc(world, 1.0, status="Available", power_w=0.0)
+    state = states(world, 1.0)["grid"]
+    assert state.free_connectors == 2
+    assert state.reserve_a == pytest.approx(5000 / 690 + 6.0)
 
 
 # -- numbers

@@ -90,7 +90,7 @@ def _another_past(world: World, rng: Random) -> AllocatorState:
         elif chance < 0.5:
             state.own("setpoint_a")[slot] += rng.choice([0.0, 1.0, 4.0])
             state.own("changed_at_ms")[slot] = now_ms - 60_000
-        elif chance < 0.55:
+        elif chance < 0.65:
             state.own("wake_tries")[slot] = rng.randint(0, 3)
             state.own("resumed_at_ms")[slot] = now_ms - rng.randint(1, 20_000)
         if rng.random() < 0.5:

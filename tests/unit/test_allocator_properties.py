@@ -11,7 +11,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from scenarios.truths import broken_ramps, broken_rows, broken_steps
+from scenarios.truths import START_A, broken_ramps, broken_rows, broken_steps
 from scenarios.world import World
 from spc_allocator.core import Decided
 from unit.allocator_sites import (
@@ -77,12 +77,14 @@ def live(number: int) -> set[str]:
 
 
 def broken_caps(world: World, drawn: list[dict[str, float]]) -> list[str]:
-    """4. At most 5 A above what was drawn within 60 s (here: at all), or the device's minimum."""
+    """4. At most 5 A (DC: 7 kW) above what was drawn within 60 s (here: at all), or the device's minimum or start."""
     most = {name: max(currents[name] for currents in drawn) for name in world.outlets}
+    above = {name: 7000 / 690 if o.entity.dc else 5.0 for name, o in world.outlets.items()}
+    least = {name: max(world.minimum_a(name), START_A if o.entity.dc else 0.0) for name, o in world.outlets.items()}
     return [
         f"{name}: told {value} A, draws {most[name]:.1f} A"
         for name, value in world.told.items()
-        if value > max(world.minimum_a(name), most[name] + 5.0) and world.outlets[name].reachable
+        if value > max(least[name], most[name] + above[name]) + 1e-6 and world.outlets[name].reachable
     ]
 
 
@@ -104,8 +106,7 @@ def given_twice(world: World) -> list[str]:
     """1. What is raised stands beside everything that may still be drawn: limits in force, and real currents."""
     (_, before), (_, now) = world.history[-2:]
     conductors = {
-        name: [int(p) for p in outlet.entity.root_phases[: outlet.vehicle.phases if outlet.vehicle else 0]]
-        for name, outlet in world.outlets.items()
+        name: [int(p) for p in outlet.entity.root_phases[: outlet.used]] for name, outlet in world.outlets.items()
     }
     may_draw = {
         name: max(now[name], outlet.limit_a, outlet.current_a)
@@ -116,7 +117,7 @@ def given_twice(world: World) -> list[str]:
         f"{row.name}: {row.used(may_draw):.2f} A may be drawn, there are {row.room_a:.2f} A"
         for row in true_rows(world, conductors)
         if row.used(may_draw) > row.room_a + 1e-6
-        and any(row.share.get(name) and now[name] > before[name] for name in may_draw)
+        and any(row.share.get(name) and now[name] > before[name] + 1e-6 for name in may_draw)
     ]
 
 
@@ -134,6 +135,8 @@ def features(world: World) -> set[str]:
         seen.add("cannot be paused")
     if any(world.minimum_a(name) > 6.0 for name in world.outlets):
         seen.add("higher minimum")
+    if any(o.entity.dc and o.vehicle for o in world.outlets.values()):
+        seen.add("dc")
     if any(c.file.virtual for c in world.site.collectors):
         seen.add("virtual collector")
     return seen
@@ -182,7 +185,7 @@ def test_relabelling_the_phases_everywhere_changes_nothing() -> None:
         collectors, connectors = words_of(plain)
         rotation = rng.choice(ROTATIONS[1:])
         for entry in [*collectors, *connectors]:
-            if entry.get("parent", entry.get("collector")) == "c0":
+            if entry.get("parent", entry.get("collector")) == "c0" and "phases" in entry:
                 entry["phases"] = [rotation[int(p[1]) - 1] for p in entry["phases"]]
         one, two, three = (int(p[1]) - 1 for p in rotation)
         turned = twin(plain, collectors, connectors, (one, two, three))
@@ -241,6 +244,7 @@ def on(world: World) -> dict[str, float]:
 
 
 def test_at_most_four_starts_an_hour_whatever_the_loads_do() -> None:
+    most = 0
     for number in range(how_many(1, most=200)):
         rng = Random(number)
         world = charging_world(rng)
@@ -253,8 +257,9 @@ def test_at_most_four_starts_an_hour_whatever_the_loads_do() -> None:
             world.now_s += 2.0
             world.step()
             for name, value in world.told.items():
-                if value >= 6.0 and before[name] == 0.0 and world.outlets[name].vehicle:
+                if value >= 6.0 and before[name] == world.pause_a(name) and world.outlets[name].vehicle:
                     starts[name].append(world.now_s)
             before = dict(world.told)
         assert max(len(times) for times in starts.values()) <= 4, f"site {number}: {starts}"
-        assert max(len(times) for times in starts.values()) >= 2
+        most = max(most, *(len(times) for times in starts.values()))
+    assert most >= 2

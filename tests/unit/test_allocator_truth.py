@@ -4,11 +4,13 @@ words (SPC-1 to SPC-3; algorithms.md, Steps A, B, C; What must never be false 1 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from random import Random
 
 import pytest
 
-from scenarios.truths import broken_rows, broken_steps
+from scenarios.truths import broken_rows, broken_steps, whole
+from scenarios.world import World
 from spc_allocator.certificate import Constraint, violations
 from spc_allocator.core import Decided
 from unit.allocator_sites import Size, booked_conductors, charging_world, how_many
@@ -28,7 +30,12 @@ class Told:
         self.rows = true_rows(self.world, booked)
         world = self.world
         self.vehicles = [name for name, outlet in world.outlets.items() if outlet.vehicle]
-        self.volts = {name: sum(world.volts[p] for p in booked[name]) for name in self.vehicles}
+        self.dc = {name for name in self.vehicles if world.outlets[name].entity.dc}
+        self.volts = {
+            name: sum(world.volts[p] * world.outlets[name].takes(p, world.volts) for p in booked[name])
+            for name in self.vehicles
+        }
+        self.pause_a = {name: world.pause_a(name) for name in self.vehicles}
         self.low_a = {name: world.minimum_a(name) for name in self.vehicles}
         self.always = {name for name in self.vehicles if world.must_run(name)}
         self.high_a = {name: self._high_a(name) for name in self.vehicles}
@@ -38,9 +45,16 @@ class Told:
 
     def _high_a(self, name: str) -> float:
         """What is in force, and at most 5 A above what is drawn; a limit nobody raises before all is known."""
-        outlet = self.world.outlets[name]
-        most = min(outlet.limit_a, max(MINIMUM_A, math.floor(outlet.current_a + 5.0)))
-        return max(self.world.minimum_a(name), most)
+        outlet, least_a = self.world.outlets[name], self.world.minimum_a(name)
+        if name not in self.dc:
+            return max(least_a, min(outlet.limit_a, max(MINIMUM_A, math.floor(outlet.current_a + 5.0))))
+        cap_a = outlet.current_a + 7000 / 690 if outlet.current_a * 690 > 1000 else 0.0
+        return max(least_a, whole_a(self.world, name, min(outlet.limit_a, cap_a)))
+
+    def beside(self, on: set[str]) -> list[Row]:
+        """The rows beside what those that are off cannot let go of."""
+        off = {name: pause_a for name, pause_a in self.pause_a.items() if name not in on}
+        return [replace(row, room_a=row.room_a - row.used(off)) for row in self.rows]
 
     def order(self) -> list[str]:
         """Greatest need first: the highest energy x maximum power is paused first, then the latest connected."""
@@ -55,7 +69,8 @@ class Told:
         return sorted(self.vehicles, key=key)
 
     def best_set(self, order: list[str]) -> set[str]:
-        return best_set(self.rows, order, self.low_a, self.always)
+        more_a = {name: low_a - self.pause_a[name] for name, low_a in self.low_a.items()}
+        return best_set(self.beside(set()), order, more_a, self.always)
 
     def filled_a(self) -> dict[str, float]:
         values = self.decided.cycle.filled.current_a
@@ -65,7 +80,13 @@ class Told:
         rate = {name: self.rate[name] for name in sorted(self.on)}
         if not rate:
             return {}, 0
-        return fairest(self.rows, rate=rate, low_a=self.low_a, high_a=self.high_a)
+        return fairest(self.beside(self.on), rate=rate, low_a=self.low_a, high_a=self.high_a)
+
+
+def whole_a(world: World, name: str, value_a: float) -> float:
+    """Rounded down to the device's step."""
+    step_a = world.step_a(name)
+    return math.floor(value_a / step_a + 1e-6) * step_a
 
 
 SHARES = 2
@@ -111,7 +132,7 @@ def certified(told: Told) -> list[str]:
     slot = {name: index for index, name in enumerate(names)}
     constraints = [
         Constraint(row.name, row.room_a, {slot[name]: share for name, share in row.share.items() if name in slot})
-        for row in told.rows
+        for row in told.beside(told.on)
     ]
     return violations(
         constraints, [filled[name] for name in names], rate=[told.rate[name] for name in names],
@@ -138,7 +159,8 @@ def _moved(told: Told) -> list[str]:
 
 def _stops(row: Row, told: Told, current_a: dict[str, float]) -> bool:
     """Tight, and somebody in it is below his own bound."""
-    tight = row.used(current_a) > row.room_a - 1e-6
+    off = {name: pause_a for name, pause_a in told.pause_a.items() if name not in told.on}
+    tight = row.used({**off, **current_a}) > row.room_a - 1e-6
     return tight and any(name in row.share and current_a[name] < told.high_a[name] - 1e-6 for name in current_a)
 
 
@@ -148,16 +170,19 @@ def check_whole_steps(told: Told, number: int) -> None:
     fair = told.filled_a()
     for name, value in setpoint.items():
         if name not in told.on:
-            assert value == 0.0, f"site {number}: {name} is off"
+            assert value == told.pause_a[name], f"site {number}: {name} is off"
             continue
-        assert value == int(value)
-        assert math.floor(fair[name] + 1e-6) <= value <= told.high_a[name]
-        if value + 1.0 <= told.high_a[name]:
-            more = {**setpoint, name: value + 1.0}
+        assert whole(told.world, name, value)
+        assert whole_a(told.world, name, fair[name]) - 1e-6 <= value <= told.high_a[name] + 1e-6
+        step_a = told.world.step_a(name)
+        if value + step_a <= told.high_a[name]:
+            more = {**setpoint, name: value + step_a}
             assert any(name in r.share and r.used(more) > r.room_a + 1e-9 for r in told.rows), f"{number}: {name}"
     for row in told.rows:
-        pausable = any(setpoint.get(name) for name in row.share if name not in told.always)
-        least = row.used({name: told.low_a[name] for name in told.always})
+        pausable = any(
+            setpoint.get(name, 0.0) > told.pause_a.get(name, 0.0) for name in row.share if name not in told.always
+        )
+        least = row.used({**told.pause_a, **{name: told.low_a[name] for name in told.always}})
         most = row.room_a if pausable else max(row.room_a, least)
         assert row.used(setpoint) <= max(most, 0.0) + 1e-6, f"site {number}: {row.name}"
     assert broken_rows(told.world) == []

@@ -129,6 +129,16 @@ def smallest_current_a(connector: Entity, package: PackageFacts | None) -> float
     return max(package.minimum_a, math.ceil(connector.min_current_a / package.step_a - _DUST_A) * package.step_a)
 
 
+def dc_start_a(connector: Entity, package: PackageFacts | None) -> float:
+    """What a DC connector may draw until its vehicle charges; a free one counts it in a reserve (SPC-5, SPC-11)."""
+    return max(DC_START_W / THREE_PHASE_V, smallest_current_a(connector, package))
+
+
+def dc_reserve_a(site: Site) -> float:
+    """What any free DC connector of the site counts in a reserve; 0 where there is none."""
+    return max((dc_start_a(c, _facts(c, site, site.packages)) for c in site.connectors if c.dc), default=0.0)
+
+
 def _given_a(connector: Entity, site: Site, facts: Mapping[str, PackageFacts]) -> tuple[float, float] | None:
     """(fallback value, booked) where that is not the plan's choice; None where it is: 0 A or the minimum."""
     package, point = _facts(connector, site, facts), connector.charge_point

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from busbar.events import CollectorLimit, Reason, ReasonCode
+from spc_allocator.dc import as_flowing
 from spc_allocator.flexible.quarter import QUARTER_PEAK
 from spc_allocator.limits import COVERED_MS
 from spc_allocator.rows import POWER
@@ -116,7 +117,7 @@ def survey(cycle: Cycle, whole: AllocatorState, begun: Begun, now_ms: int) -> Gr
         net, net.assets, state, begun.seen, begun.aims, now_ms, now_ms - whole.now_ms,
         rest_now_w=four(state.rest_w), rest_high_w=four(np.maximum(top[:3], state.rest_w)),
         bare_low_w=four(np.where(valid, np.minimum(-top[3:], state.bare_w), 0.0)),
-        drawn_w=four(net.below(whole.current_a) * volt * valid),
+        drawn_w=four(net.below(as_flowing(net, whole.voltage_v, whole.current_a)) * volt * valid),
         held_w=four(net.below(cycle.load[:3] * held_a + cycle.other_a) * volt),
         liked_w=four(net.below(cycle.load[:3] * liked_a + cycle.other_a) * volt),
         limit_in_w=np.concatenate((fuse_w, power_in_w)), limit_out_w=np.concatenate((fuse_w, power_out_w)),
