@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pymodbus.client.mixin import ModbusClientMixin
 
-from bench import cycle
+from bench import cycle, live
 from busbar.bus.memory import ANY_SERVICE, MemoryNetwork
 from busbar.bus.nats import NatsBus
 from busbar.clock import SystemClock
@@ -192,6 +192,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"keep the tables in {TARGET.name}")
     parser.add_argument("--quick", action="store_true", help="leave allocation cycles and the simulated day out")
     parser.add_argument("--acn", action="store_true", help="energy of the ACN experiment too (half an hour)")
+    parser.add_argument(
+        "--live", action="store_true", help="the full site as processes: latency, CPU, memory (5 minutes)"
+    )
     arguments = parser.parse_args()
     rows = decode() + asyncio.run(reads())
     with tempfile.TemporaryDirectory() as folder:
@@ -215,6 +218,7 @@ def main() -> None:
             *rows,
             "",
             *(acn() if arguments.acn else []),
+            *(["## Full site live", "", *live.table(), ""] if arguments.live else []),
         ]
     )
     print(text)
