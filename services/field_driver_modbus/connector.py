@@ -15,12 +15,16 @@ from busbar.devices.plan import DevicePlan
 from busbar.domain.charging import Status
 from busbar.domain.quality import Quality
 from busbar.events import Fallback, Session, Setpoint, SetpointResult, Severity
+from busbar.units import THREE_PHASE_V
 from field_driver_modbus.keeper import Points, Problem, Qualities, WatchdogKeeper, number
 from field_driver_modbus.sessions import Sample, SessionTracker
 from field_driver_modbus.stages import ConnectorStages, Target
-from field_driver_modbus.writer import Order, Report, Writer
+from field_driver_modbus.writer import ECHO, Order, Report, Writer
 
 SET_CURRENT: Final = "set_current"
+SET_POWER: Final = "set_power"
+"""Of a DC connector: its values are W."""
+ECHO_W: Final = "setpoint_power_w"
 RESULT_PERIOD_S: Final = 10.0
 _STATUS: Final = {str(status): status for status in Status}
 _CURRENTS: Final = ("current_l1_a", "current_l2_a", "current_l3_a")
@@ -51,16 +55,15 @@ class ConnectorUnit:
         """The plan of the device is known (for SunSpec: after discovery): set up what writes to it. `exponents`: its
         scale factors, as they are read."""
         self._writer, self._problems = None, {}
-        command = plan.commands.get(SET_CURRENT)
+        name, echo = (SET_POWER, ECHO_W) if self.entity.dc else (SET_CURRENT, ECHO)
+        command = plan.commands.get(name)
         if command is None or command.verify is None:
-            self._problems["no_setpoint"] = Problem(
-                f"package {plan.package_id} has no verifiable {SET_CURRENT} command"
-            )
+            self._problems["no_setpoint"] = Problem(f"package {plan.package_id} has no verifiable {name} command")
         elif not (plan.writable or forced):
             self._problems["read_only"] = Problem(f"package {plan.package_id} is unproven: nothing is written to it")
         else:
             max_age_s = plan.fast.max_age_for_control_ms / 1000.0
-            self._writer = Writer(command, self._keeper(plan), max_age_s, exponents=exponents)
+            self._writer = Writer(command, self._keeper(plan), max_age_s, echo=echo, exponents=exponents)
 
     def _keeper(self, plan: DevicePlan) -> WatchdogKeeper | None:
         point = self.entity.charge_point
@@ -121,9 +124,19 @@ class ConnectorUnit:
         self._reported, self._reported_s, why = shown, now_s, target.why(now_s)
         return SetpointResult(
             asset=self.id, driver=self._driver, epoch=target.epoch, seq=max(target.seq, 0), outcome=report.outcome,
-            requested_a=report.requested, applied_a=report.applied, stage=str(target.stage),
+            **self._in_unit(report), stage=str(target.stage),
             detail=f"{report.detail}; {why}" if report.detail else why, measured_at_ms=at_ms,
         )  # fmt: skip
+
+    def _in_unit(self, report: Report) -> dict[str, float | None]:
+        if self.entity.dc:
+            return {
+                "requested_a": None,
+                "applied_a": None,
+                "requested_w": report.requested,
+                "applied_w": report.applied,
+            }
+        return {"requested_a": report.requested, "applied_a": report.applied}
 
     def _report(self, target: Target) -> Report | None:
         if self._writer is None or target.value is None:
@@ -145,13 +158,20 @@ class ConnectorUnit:
         return {**self._problems, **theirs} if theirs else self._problems
 
 
+def _flow_a(points: Points, quality: Qualities) -> float:
+    """What flows to the vehicle; of a DC outlet its power at 230 V on three conductors."""
+    if "dc_power_w" in points:
+        return (number(points, quality, "power_w") or 0.0) / THREE_PHASE_V
+    return max([number(points, quality, name) or 0.0 for name in _CURRENTS])
+
+
 def _sample(points: Points, quality: Qualities, status: Status | None, at_ms: int) -> Sample:
     badge = points.get("rfid")
     return Sample(
         at_ms, status, number(points, quality, "session_energy_wh"), number(points, quality, "energy_import_wh"),
         badge if isinstance(badge, str) and badge and "rfid" not in quality else None,
         number(points, quality, "connection_time_s"),
-        max([number(points, quality, name) or 0.0 for name in _CURRENTS]),
+        _flow_a(points, quality),
     )  # fmt: skip
 
 

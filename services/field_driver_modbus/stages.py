@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from busbar.domain.limits import FALLBACK_TIMEOUT_S, SETPOINT_LIFETIME_MS
 from busbar.events import Fallback, Setpoint
-from busbar.units import MIN_CURRENT_A
+from busbar.units import MIN_CURRENT_A, THREE_PHASE_V
 
 
 class Stage(StrEnum):
@@ -92,8 +92,10 @@ class ConnectorStages:
 
     def __init__(
         self, connector: str, plan_a: float, max_current_a: float, now_s: float,
-        fallback_timeout_s: float = FALLBACK_TIMEOUT_S,
+        fallback_timeout_s: float = FALLBACK_TIMEOUT_S, *, watts: bool = False,
     ) -> None:  # fmt: skip
+        """`watts`: of a DC connector, which is set in W: then all values here are W."""
+        self._watts = watts
         self.connector = connector
         self.plan_a = plan_a
         """Value of the fallback plan."""
@@ -111,7 +113,7 @@ class ConnectorStages:
 
     def setpoint(self, setpoint: Setpoint, life_left_s: float, now_s: float) -> bool:
         """A setpoint that passed the fence. False: it has no usable current, so it neither counts nor renews life."""
-        value_a = setpoint.current_a
+        value_a = setpoint.power_w if self._watts else setpoint.current_a
         if value_a is None or not 0.0 <= value_a < math.inf:
             return False
         self.target(now_s)  # what was in force until this instant
@@ -128,6 +130,7 @@ class ConnectorStages:
         """A fallback event that names this connector, or ended. An overtaken one may bind, but never release."""
         known = self._bounds.get(event.entity)
         value_a = event.max_current_a if event.max_current_a >= 0.0 else 0.0  # NaN and negative: the safest
+        value_a *= THREE_PHASE_V if self._watts else 1.0
         late = known is not None and event.published_at_ms < known.published_at_ms
         if not event.active or self.connector not in event.assets:
             if known is not None and not late:
@@ -167,7 +170,7 @@ class ConnectorStages:
             base_a = bound_a
         else:
             bound_by = ""
-        self._kept_a = base_a if base_a >= MIN_CURRENT_A else 0.0
+        self._kept_a = base_a if self._watts or base_a >= MIN_CURRENT_A else 0.0
         target = Target(self._kept_a, stage, self._epoch, self._seq, bound_by, self._sent_s)
         self._unbound = target if stage is Stage.FRESH and not self._bounds else None
         return target

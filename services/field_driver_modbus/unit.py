@@ -8,8 +8,8 @@ from typing import Protocol
 from busbar.config.plan import fallback_plan
 from busbar.config.site import Entity, Site
 from busbar.devices.plan import DevicePlan
-from busbar.domain.kinds import AssetKind
 from busbar.events import Fallback, Session, Setpoint, SetpointResult
+from busbar.units import THREE_PHASE_V
 from field_driver_modbus.connector import ConnectorUnit
 from field_driver_modbus.keeper import Points, Problem, Qualities
 from field_driver_modbus.power import SET_IN_W, PowerUnit
@@ -65,9 +65,12 @@ class Units:
     def of(self, entity: Entity) -> Unit | None:
         """None: it is only read."""
         plan, booked = self._plan, self._booked.get(entity.id)
-        if entity.kind is AssetKind.AC_CONNECTOR:
-            fallback_a, hold_s = plan.value_a.get(entity.id, 0.0), plan.hold_s[entity.id]
-            stages = ConnectorStages(entity.id, fallback_a, entity.max_current_a, self._now_s, hold_s)
+        if entity.charge_point is not None:
+            unit = THREE_PHASE_V if entity.dc else 1.0
+            fallback, most = plan.value_a.get(entity.id, 0.0) * unit, entity.max_current_a * unit
+            stages = ConnectorStages(
+                entity.id, fallback, most, self._now_s, plan.hold_s[entity.id], watts=entity.dc
+            )  # fmt: skip
             return ConnectorUnit(entity, self._driver, stages, booked, self._sessions.get(entity.id))
         if isinstance(entity.flexible, SET_IN_W):
             hold_s = plan.hold_s.get(entity.id, self._hold_s)

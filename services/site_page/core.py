@@ -164,7 +164,7 @@ def site_view(site: Site, newest: Newest, now_s: float) -> SiteView:
     assets = tuple(
         asset_row(entity, site, _heard(entity, newest), now_s)
         for entity in site.entities.values()
-        if entity.kind not in (AssetKind.AC_CONNECTOR, AssetKind.METER)
+        if entity.charge_point is None and entity.kind is not AssetKind.METER
     )
     batteries = [row for row in assets if row.kind == AssetKind.BATTERY]
     collectors = tuple(_collector_row(collector, newest, now_s) for collector in site.collectors)
