@@ -40,7 +40,7 @@ AT_LEAST = {
 @pytest.mark.parametrize("share", range(SHARES))
 def test_fuses_limits_steps_caps_and_ramps_hold_whatever_happens_on_sites_that_bite(share: int) -> None:
     seen: Counter[str] = Counter()
-    numbers = range(share, how_many(160), SHARES)
+    numbers = range(share, how_many(110), SHARES)
     for number in numbers:
         seen.update(live(number))
     part = {name: seen[name] / len(numbers) for name in AT_LEAST}

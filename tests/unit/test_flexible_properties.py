@@ -71,7 +71,7 @@ def gives(world: FlexWorld, name: str) -> bool:
 
 
 def test_once_settled_no_limit_is_broken_that_an_asset_could_still_keep() -> None:
-    for number in range(how_many(10)):
+    for number in range(how_many(8)):
         rng = Random(number)
         world = random_flexible_world(rng)
         for _ in range(4):
@@ -120,7 +120,7 @@ def can_be_told(world: FlexWorld, name: str, power_w: float) -> None:
 
 def test_pv_is_curtailed_only_when_a_battery_that_could_take_it_takes_all() -> None:
     seen = 0
-    for number in range(how_many(10)):
+    for number in range(how_many(8)):
         rng = Random(3000 + number)
         world = random_flexible_world(rng)
         for name in world.things:
