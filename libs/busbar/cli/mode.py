@@ -98,7 +98,7 @@ def show(site: SiteOption = None, nats: NatsOption = DEFAULT_NATS, json: JsonOpt
 
 def _check_by_hand(entity: Entity, mode: str, current_a: float | None, power_w: float | None) -> None:
     """Ends the command where the setpoint by hand is missing, of the wrong kind, or out of bounds."""
-    connector = entity.charge_point is not None
+    connector = entity.charge_point is not None and not entity.dc
     option, value, other = ("--current-a", current_a, power_w) if connector else ("--power-w", power_w, current_a)
     if mode != "manual":
         if current_a is not None or power_w is not None:
