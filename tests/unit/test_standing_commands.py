@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -19,6 +20,8 @@ from busbar.cli.times import left_text
 from busbar.config.load import load_site
 from busbar.events import Advice, AdviceSlot, AssetMode, CollectorTarget
 from busbar.events.limit import PowerSlot
+from scenarios.world import site_of
+from unit.allocator_sites import PACKAGES
 
 DEMO = str(Path(__file__).parents[2] / "examples" / "demo.yaml")
 SITE = load_site(Path(DEMO))
@@ -185,3 +188,26 @@ def test_spc_9_modes_are_shown_with_their_setpoint() -> None:
 )
 def test_the_time_left_is_said_as_people_do(left_ms: int, text: str) -> None:
     assert left_text(left_ms) == text
+
+
+@pytest.mark.parametrize(
+    ("current_a", "power_w", "says"),
+    [
+        (None, 20_000.0, ""),
+        (32.0, None, "d0 is set by hand with --power-w"),
+        (None, 60_000.0, "give at most 50000 W"),
+    ],
+)
+def test_spc_11_a_dc_point_is_set_by_hand_in_w(
+    current_a: float | None, power_w: float | None, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connector = {"id": "d0", "collector": "grid", "package": "dc", "max_w": 50_000}
+    site = site_of([{"id": "grid", "rated_current_a": 250}], [connector], packages=PACKAGES)
+    entity = next(one for one in site.connectors if one.id == "d0")
+    refused = False
+    try:
+        mode._check_by_hand(entity, "manual", current_a, power_w)
+    except typer.Exit:
+        refused = True
+    assert refused is bool(says)
+    assert says in capsys.readouterr().err
