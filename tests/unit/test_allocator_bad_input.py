@@ -115,7 +115,7 @@ def garbled(draw: st.DrawFn) -> SiteSnapshot:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(garbled(), min_size=1, max_size=3))
 def test_garbage_never_raises_anybody_above_what_the_fuses_bear_and_never_stays(snapshots: list[SiteSnapshot]) -> None:
     state, now_ms = WORLD.state, WORLD.now_ms

@@ -105,7 +105,7 @@ def _another_past(world: World, rng: Random) -> AllocatorState:
 def test_spc_17_every_reason_names_all_that_keeps_a_setpoint_down_and_nothing_else() -> None:
     seen: Counter[str] = Counter()
     together = decisions = 0
-    for site in range(how_many(150, 10_000) // DECISIONS_A_SITE):
+    for site in range(how_many(90, 10_000) // DECISIONS_A_SITE):
         for number, again in enumerate(random_decisions(site)):
             decisions += 1
             for slot in np.flatnonzero(again.cycle.present).tolist():

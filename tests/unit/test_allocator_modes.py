@@ -28,7 +28,7 @@ def steer(world: World, rng: Random) -> None:
         world.modes.pop(rng.choice(list(world.outlets)), None)
 
 
-@settings(max_examples=how_many(20, 2000), deadline=None)
+@settings(max_examples=how_many(10, 2000), deadline=None)
 @given(st.integers(0, 10**6))
 def test_spc_9_no_mode_and_no_advice_ever_breaks_a_row_a_step_or_a_ramp(number: int) -> None:
     rng = Random(number)
@@ -43,7 +43,7 @@ def test_spc_9_no_mode_and_no_advice_ever_breaks_a_row_a_step_or_a_ramp(number: 
         assert broken_rows(world, reserves=known) + broken_steps(world) + broken_ramps(world) == []
 
 
-@settings(max_examples=how_many(25, 2000), deadline=None)
+@settings(max_examples=how_many(15, 2000), deadline=None)
 @given(st.integers(0, 10**6), st.floats(-1e4, 3e4))
 def test_spc_9_advice_never_gives_more_than_the_rules_alone_would(number: int, power_w: float) -> None:
     rng = Random(number)
@@ -61,7 +61,7 @@ def test_spc_9_advice_never_gives_more_than_the_rules_alone_would(number: int, p
     assert power_w > 0.0 or advised[name] == pause_a or world.must_run(name)
 
 
-@settings(max_examples=how_many(12, 2000), deadline=None)
+@settings(max_examples=how_many(10, 2000), deadline=None)
 @given(st.integers(0, 10**6))
 def test_spc_9_in_mode_rule_advice_changes_nothing(number: int) -> None:
     rng = Random(number)

@@ -94,7 +94,7 @@ SHARES = 2
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_spc_2_and_spc_3_whole_decisions_equal_linear_and_integer_programs(share: int) -> None:
-    programs, binding, paused, tries = 0, 0, 0, how_many(300)
+    programs, binding, paused, tries = 0, 0, 0, how_many(220)
     for number in range(share, tries, SHARES):
         told = Told(number)
         chosen = told.best_set(told.order())
