@@ -149,12 +149,10 @@ class Admission:
 
     def _start_what_fits(self, room_a: Floats) -> None:
         """Newcomers at once, paused ones after 60 s of room, each beside those that are on."""
-        state, left = self.state, self.room.ledger(room_a)
-        waiting = self.who.able & ~state.on
-        for slot in self.result.order:
-            if not waiting[slot]:
-                continue
-            row = self._lacking(left, slot)
+        state, left, taken = self.state, self.room.ledger(room_a), False
+        alone = self._lacking_alone(room_a, self.who.able & ~state.on)
+        for slot in [slot for slot in self.result.order if slot in alone]:
+            row = self._lacking(left, slot) if taken else alone[slot]
             if row >= 0:
                 self.result.lacking.setdefault(slot, row)
                 state.fits_since_ms[slot] = 0
@@ -165,9 +163,17 @@ class Admission:
             lasted = lasted or self.now_ms - state.fits_since_ms[slot] >= FITS_MS
             if lasted and self._may_start(slot):
                 left.take(slot, self._more(slot))
+                taken = True
                 self.state.on[slot] = True
             else:
                 self.result.budget[slot] = not lasted or self._spent(slot)
+
+    def _lacking_alone(self, room_a: Floats, waiting: Bools) -> dict[int, int]:
+        """`_lacking` of each that waits, beside those that are on alone."""
+        slots = waiting.nonzero()[0]
+        rows = self.room.blocking(room_a, slots, (self.who.low_a - self.who.off_a)[slots])
+        rows[self.room.net.devices.must_run[slots]] = -1
+        return dict(zip(slots.tolist(), rows.tolist(), strict=True))
 
     def _more(self, slot: int) -> float:
         return float(self.who.low_a[slot] - self.who.off_a[slot])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -121,27 +121,34 @@ def _kind(status: Status | None, reachable: bool) -> int:
 _kind_of = lru_cache(maxsize=None)(_kind)
 
 
-_CONNECTOR: Final = attrgetter(
+_CONNECTOR: Final = itemgetter(
     "status", "reachable", "age_ms", "current_a", "reactive_power_var", "limit_a", "fallback_a", "watchdog_s",
     "session_energy_wh", "session_id", "plugged_at_ms",
 )  # fmt: skip
-_COLLECTOR: Final = attrgetter("valid", "age_ms", "background_w", "background_var", "generation_w")
+_COLLECTOR: Final = itemgetter("valid", "age_ms", "background_w", "background_var", "generation_w")
 
 
 def observe(net: Network, snapshot: SiteSnapshot, age_ms: int, kept: Kept) -> Observed:
     """Sort the snapshot into arrays. What it lacks counts as never seen, and so does what cannot be."""
-    known = {sample.connector: sample for sample in snapshot.connectors}
-    return _observe(net, snapshot, age_ms, kept, tuple([known.get(name) or _unseen(name) for name in net.ids]))
+    given, names = snapshot.connectors, [sample.connector for sample in snapshot.connectors]
+    if names != kept.names:
+        at = {name: index for index, name in enumerate(names)}
+        kept.names, kept.places = names, [at.get(name) for name in net.ids]
+    samples = [given[at] if at is not None else _unseen(net.ids[slot]) for slot, at in enumerate(kept.places)]
+    return _observe(net, snapshot, age_ms, kept, tuple(samples))
 
 
 def _observe(
     net: Network, snapshot: SiteSnapshot, age_ms: int, kept: Kept, samples: tuple[ConnectorSample, ...]
 ) -> Observed:
-    columns = tuple(zip(*map(_CONNECTOR, samples), strict=True)) or _NO_COLUMNS  # no connector: no rows
+    # values straight from the events' dictionaries: half the time of asking a thousand events for a dozen attributes
+    columns = tuple(zip(*map(_CONNECTOR, map(vars, samples)), strict=True)) or _NO_COLUMNS  # no connector: no rows
     status, reachable, ages, current, reactive, limit, fallback, watchdog, energy, sessions, plugged = columns
     count, flat = net.count, chain.from_iterable
-    numbers = [*flat(zip(*current)), *flat(zip(*reactive)), *limit, *fallback, *watchdog, *energy]  # noqa: B905
-    table = np.array(numbers, dtype=float).reshape(10, count)  # None becomes nan
+    table = np.empty((10, count))
+    vectors = np.array([*flat(current), *flat(reactive)], dtype=float).reshape(2, count, 3)
+    table[:6] = vectors.transpose(0, 2, 1).reshape(6, count)
+    table[6:] = np.array([*limit, *fallback, *watchdog, *energy], dtype=float).reshape(4, count)  # None becomes nan
     if net.dc is not None:
         set_measured(net.dc, table[0:3], [sample.power_w for sample in samples])
     credible = np.abs(table) <= _MOST
@@ -149,9 +156,9 @@ def _observe(
         return _observe(net, snapshot, age_ms, kept, _without_garbage(samples, credible))
     measured = {sample.collector: sample for sample in snapshot.collectors}
     parts = tuple([measured.get(c.id) or _unmeasured(c.id) for c in net.site.collectors])
-    is_valid, part_ages, *powers = zip(*map(_COLLECTOR, parts), strict=True)
-    power = np.array([*flat(flat([zip(*vectors) for vectors in powers]))], dtype=float)  # noqa: B905
-    power = power.reshape(9, len(parts))
+    is_valid, part_ages, *powers = zip(*map(_COLLECTOR, map(vars, parts)), strict=True)
+    power = np.array([*flat(flat(powers))], dtype=float).reshape(3, len(parts), 3)
+    power = power.transpose(0, 2, 1).reshape(9, len(parts))
     age = np.minimum(np.array((*ages, *part_ages), dtype=float), NEVER_MS).astype(np.int64)
     age += age_ms
     sample_age, collector_age = age[:count], age[count:]

@@ -102,11 +102,16 @@ class Kept:
     """All of it, for one site."""
 
     __slots__ = (
-        "fixed", "order", "order_key", "plugged", "plugged_at_ms", "reasons", "reasons_key", "reserve", "shares", "who",
+        "fixed", "names", "order", "order_key", "places", "plugged", "plugged_at_ms", "reasons", "reasons_key",
+        "reserve", "shares", "who",
     )  # fmt: skip
 
     def __init__(self, net: Network) -> None:
         self.fixed = Fixed(net)
+        self.names: list[str] = []
+        """Connectors in the order of the snapshot."""
+        self.places: list[int | None] = [None] * net.count
+        """By slot where the snapshot has it."""
         self.who: Who | None = None
         self.reserve: Reserve | None = None
         self.shares: Shares | None = None

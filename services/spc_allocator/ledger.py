@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spc_allocator.rows import EPS, Floats, Network
+import numpy as np
+
+from spc_allocator.rows import EPS, Floats, Ints, Network
 
 
 @dataclass(slots=True)
@@ -34,6 +36,17 @@ class Room:
 
     def ledger(self, left_a: Floats) -> Ledger:
         return Ledger(self.net, self.load, left_a)
+
+    def blocking(self, left_a: Floats, slots: Ints, current_a: Floats) -> Ints:
+        """`Ledger.blocking` of many slots at once, each as if it were the only one; all arrays of one length, but
+        `left_a`, by row. What lacks room beside nobody lacks it beside others too: it need not be asked again."""
+        rows = self.net.rows.path[slots]
+        need_a = self.load[self.net.rows.path_channel[slots], slots[:, None]] * current_a[:, None]
+        lack_a = need_a - np.append(left_a, np.inf)[rows]
+        lack_a[need_a <= 0.0] = -np.inf
+        worst = lack_a.argmax(axis=1)
+        each = np.arange(len(slots))
+        return np.where(lack_a[each, worst] > EPS, rows[each, worst], -1)
 
 
 class Ledger:

@@ -23,9 +23,9 @@ def whole_steps(
 ) -> Floats:
     """Setpoints in whole steps of connectors that are on. `order`: greatest need first."""
     step_a = np.where(on, room.net.devices.whole(fair_a + EPS), 0.0)
-    left = room.ledger(room.room_a - room.sums(np.maximum(step_a, stubborn_a)))
-    one_more = room.net.devices.step_a.tolist()
-    waiting = [slot for slot in order if on[slot] and step_a[slot] + one_more[slot] <= high_a[slot] + EPS]
+    left_a = room.room_a - room.sums(np.maximum(step_a, stubborn_a))
+    left, one_more = room.ledger(left_a), room.net.devices.step_a.tolist()
+    waiting = _could_rise(room, left_a, step_a, high_a, stubborn_a=stubborn_a, on=on, order=order)
     while waiting:
         again = []
         for slot in waiting:
@@ -39,6 +39,19 @@ def whole_steps(
         waiting = again
     devices = room.net.devices
     return step_a if devices.in_amperes else devices.whole(step_a + EPS)  # without the dust of adding up
+
+
+def _could_rise(
+    room: Room, left_a: Floats, step_a: Floats, high_a: Floats, *, stubborn_a: Floats, on: Bools, order: list[int]
+) -> list[int]:
+    """Who is below its upper bound and would have room for one more step if it were the only one, in order."""
+    one_more_a = step_a + room.net.devices.step_a
+    slots = (on & (one_more_a <= high_a + EPS)).nonzero()[0]
+    if not len(slots):
+        return []
+    more_a = np.maximum(one_more_a, stubborn_a) - np.maximum(step_a, stubborn_a)
+    could = set(slots[room.blocking(left_a, slots, more_a[slots]) < 0].tolist())
+    return [slot for slot in order if slot in could]
 
 
 def gate_raises(

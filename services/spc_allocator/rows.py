@@ -91,6 +91,20 @@ class Rows:
         return self.imbalance < self.surplus
 
     @cached_property
+    def path(self) -> Ints:
+        """n x the longest: `of_slot` as an array; short ones are filled up with `count`, a row that is none."""
+        longest = max(map(len, self.of_slot), default=0)
+        rows = np.full((self._slots, max(longest, 1)), self.count, dtype=np.int64)
+        for slot, pairs in enumerate(self.of_slot):
+            rows[slot, : len(pairs)] = [row for row, _ in pairs]
+        return rows
+
+    @cached_property
+    def path_channel(self) -> Ints:
+        """The channel of each row of `path`; 0 for none."""
+        return np.append(self.channel, 0)[self.path]
+
+    @cached_property
     def at_end(self) -> Ints:
         return self.channel * (self._slots + 1) + self.end
 
