@@ -192,7 +192,7 @@ class Admission:
         return bool(self.who.may_raise[slot]) and not self._spent(slot)
 
     def _spent(self, slot: int) -> bool:
-        return not self.who.by_hand[slot] and budget_spent(self.state, slot, self.now_ms)
+        return not self.who.by_hand[slot] and bool(budget_spent(self.state, np.array([slot]), self.now_ms)[0])
 
     def _switch_off(self, slot: int) -> None:
         state = self.state
@@ -205,10 +205,12 @@ class Admission:
         self.result.paused.append(slot)
 
 
-def budget_spent(state: AllocatorState, slot: int, now_ms: int) -> bool:
-    """Four starts in this hour, or less than 5 minutes off."""
-    paused_at, oldest = int(state.paused_at_ms[slot]), int(state.starts_ms[:, slot].min())
-    return 0 < paused_at > now_ms - OFF_MS or 0 < oldest > now_ms - HOUR_MS
+def budget_spent(state: AllocatorState, slots: Ints, now_ms: int) -> Bools:
+    """Of each: four starts in this hour, or less than 5 minutes off."""
+    paused_at, oldest = state.paused_at_ms[slots], state.starts_ms[:, slots].min(axis=0)
+    resting: Bools = (paused_at > 0) & (paused_at > now_ms - OFF_MS)
+    resting |= (oldest > 0) & (oldest > now_ms - HOUR_MS)
+    return resting
 
 
 def note_starts(state: AllocatorState, begun: Bools, now_ms: int) -> None:

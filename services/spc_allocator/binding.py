@@ -29,6 +29,7 @@ connectors have no next step. Rows are fuses, power limits, limits of imbalance 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -40,6 +41,7 @@ from spc_allocator.rounding import LEAST_A
 from spc_allocator.rows import EPS, Bools, Floats, Ints, slots_of, some
 
 _STALE, _GUARD = int(Bound.STALE), int(Bound.GUARD)
+_NO_PAIRS: Final = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(slots=True)
@@ -64,10 +66,15 @@ class NextStep:
     target_a: Floats
     own: Bools
     """Bound x n."""
-    rows: dict[int, list[int]]
-    """Slot -> rows, from the grid connection down."""
+    pairs: Ints
+    """Slot and row as slot x (number of rows) + row, ascending: by slot, then from the grid connection down."""
     needs: list[Need]
-    budget: set[int]
+    budget: Bools
+
+    def rows(self, slot: int, count: int) -> tuple[int, ...]:
+        """Of one connector, in a site of `count` rows."""
+        low, high = self.pairs.searchsorted((slot * count, slot * count + count))
+        return tuple((self.pairs[low:high] - slot * count).tolist())
 
 
 def next_step(cycle: Cycle) -> NextStep:
@@ -85,16 +92,24 @@ def next_step(cycle: Cycle) -> NextStep:
     needs = [_need(cycle.shared_room, cycle.allotted_a, target_a, stubborn_a, on)]
     if some(raises):
         needs.append(_need(cycle.room, told_a, target_a, held_a, raises, least_a=LEAST_A))
-    step = NextStep(target_a, own, {}, needs, set())
+    step = NextStep(target_a, own, _NO_PAIRS, needs, np.zeros_like(on))
     off = cycle.present & ~cycle.state.on
     if some(off):
         _switched_on(cycle, step, off)
-    step.rows = _lacking(cycle.room, needs)
-    step.budget.update(slot for slot, spent in cycle.admitted.budget.items() if spent and not step.rows.get(slot))
+    found, count = _lacking(cycle.room, needs), cycle.net.rows.count
+    step.pairs = np.unique(np.concatenate(found)) if found else _NO_PAIRS
+    fits = np.ones_like(on)
+    fits[step.pairs // count] = False
+    for slot, spent in cycle.admitted.budget.items():
+        step.budget[slot] |= spent and fits[slot]
     if cycle.cut_by:
-        for slot in slots_of(own[_GUARD]):
-            cuts = [row for row, value_a in cycle.cut_by[slot].items() if value_a < target_a[slot] - EPS]
-            step.rows[slot] = sorted({*step.rows.get(slot, ()), *cuts})
+        cuts = [
+            slot * count + row
+            for slot in slots_of(own[_GUARD])
+            for row, value_a in cycle.cut_by[slot].items()
+            if value_a < target_a[slot] - EPS
+        ]
+        step.pairs = np.union1d(step.pairs, np.array(cuts, dtype=np.int64))
     return step
 
 
@@ -131,11 +146,13 @@ def _switched_on(cycle: Cycle, step: NextStep, off: Bools) -> None:
     for bound in MAY_PAUSE:
         step.own[bound] |= free & (cycle.net.devices.whole(bnd.table[bound] + EPS) < minimum_a - EPS)
     step.own[_STALE] |= starts & ~bnd.may_raise & (cycle.before_a < minimum_a - EPS)
-    step.budget.update(slot for slot in slots_of(starts & ~by_hand) if budget_spent(cycle.state, slot, cycle.now_ms))
+    asking = (starts & ~by_hand).nonzero()[0]
+    step.budget[asking] = budget_spent(cycle.state, asking, cycle.now_ms)
 
 
-def _lacking(room: Room, needs: list[Need]) -> dict[int, list[int]]:
-    """Slot -> rows in which any of the accounts has no place for its step. Looks only where a row is that full."""
+def _lacking(room: Room, needs: list[Need]) -> list[Ints]:
+    """Pairs of slot and row in which any of the accounts has no place for its step. Looks only where a row is that
+    full."""
     rows, found = room.net.rows, list[Ints]()
     for need in needs:
         takes = room.load * need.more_a
@@ -147,9 +164,4 @@ def _lacking(room: Room, needs: list[Need]) -> dict[int, list[int]]:
         taken = takes[rows.channel[row], slot]
         lacks = (taken > need.left_a[row] + EPS) & (taken > 0.0)
         found.append(slot[lacks] * rows.count + row[lacks])
-    by_slot: dict[int, list[int]] = {}
-    if found:
-        pairs = np.unique(np.concatenate(found))
-        for slot, row in zip((pairs // rows.count).tolist(), (pairs % rows.count).tolist(), strict=True):
-            by_slot.setdefault(slot, []).append(row)
-    return by_slot
+    return found

@@ -46,12 +46,13 @@ def _own_frames(net: Network, root: Floats) -> list[PhaseVector]:
 def _paused(cycle: Cycle, decided: Decided) -> dict[int, list[PausedConnector]]:
     """By collector, in order of rank: connectors below it with a vehicle that are off."""
     below: dict[int, list[PausedConnector]] = {}
-    for slot, rank in pause_ranks(cycle).items():  # in order of rank
-        if not decided.state.on[slot]:
-            need = float(decided.state.need[slot])
-            paused = PausedConnector.trusted(connector=cycle.net.ids[slot], rank=rank, need=need)
-            for index in cycle.net.path[slot]:
-                below.setdefault(index, []).append(paused)
+    ranks = pause_ranks(cycle)
+    off = ((ranks > 0) & ~decided.state.on).nonzero()[0]
+    for slot in off[ranks[off].argsort()].tolist():
+        need = float(decided.state.need[slot])
+        paused = PausedConnector.trusted(connector=cycle.net.ids[slot], rank=int(ranks[slot]), need=need)
+        for index in cycle.net.path[slot]:
+            below.setdefault(index, []).append(paused)
     return below
 
 

@@ -8,7 +8,7 @@ limits with who set them, what is off with its rank.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -22,12 +22,14 @@ from spc_allocator.cycle import Cycle
 from spc_allocator.dc import in_watts
 from spc_allocator.flexible.quarter import QUARTER_PEAK
 from spc_allocator.inputs import FREE, LOST, RESERVED
+from spc_allocator.kept import Told
 from spc_allocator.limits import TARGET_OF
-from spc_allocator.rows import EPS, IMBALANCE, POWER, SURPLUS, Floats, Network, slots_of
+from spc_allocator.rows import EPS, IMBALANCE, POWER, SURPLUS, Floats, Ints, Network, slots_of
 
 Key = tuple[ReasonCode, float | None, str | None, str | None, str | None]
 """One binding in plain values: code, value, collector, phase, source."""
-MOST_KEPT: Final = 20_000
+_ONCE: Final = -1
+"""No reason is made from this."""
 
 _BEFORE_ROWS: Final = {
     Bound.FALLBACK: ReasonCode.FALLBACK,
@@ -43,59 +45,74 @@ _BEFORE_ROWS: Final = {
 _AFTER_ROWS: Final = {Bound.RAMP: ReasonCode.RAMP}
 """With those before, every rule of the table in the order in which it is told; the guard's are told as its rows."""
 _WEIGHTS: Final = 1 << np.arange(len(Bound))
+_NOTHING_YET: Final = [Reason(code=ReasonCode.OUT_OF_SERVICE)]
 
 
 def reasons(cycle: Cycle, setpoint_a: Floats) -> list[Reason]:
-    """One for each slot. Connectors that differ in nothing share one, now and in the cycles to come."""
-    step, told = next_step(cycle), setpoint_a.tolist()
-    kinds, present, on = cycle.obs.kind.tolist(), cycle.present.tolist(), cycle.state.on.tolist()
-    own, starting = (_WEIGHTS @ step.own).tolist(), cycle.bounds.starting.tolist()
-    ranks, rows_of, known = pause_ranks(cycle), step.rows, _known(cycle)
-    explain = _Explain(cycle, step)
-    several, sources = bool(cycle.limits.rivals_w), _with_sources(cycle)
-    made = []
-    for slot, told_a in enumerate(told):
-        if not present[slot]:
-            made.append(_of_no_vehicle(cycle, slot, kinds[slot], told_a))
+    """One for each slot; the one of the last cycle where nothing that it is made from has changed."""
+    step = next_step(cycle)
+    ranks, own = pause_ranks(cycle), _WEIGHTS @ step.own
+    last, now = cycle.state.kept.told, _made_from(cycle, step, own, ranks, setpoint_a)
+    changed = now.differs(last, cycle.net.rows.count)
+    once = _only_here(cycle)
+    for slot in once:
+        changed[slot] = True
+    made = list(last.reasons) if last is not None else _NOTHING_YET * cycle.net.count
+    explain, kinds = _Explain(cycle, step), cycle.obs.kind
+    for slot in slots_of(changed):
+        told_a = float(setpoint_a[slot])
+        if not cycle.present[slot]:
+            made[slot] = _of_no_vehicle(cycle, slot, int(kinds[slot]), told_a)
             continue
-        rows, rank = tuple(rows_of.get(slot, ())), None if on[slot] else ranks.get(slot, 0)
-        like = (own[slot], told_a, starting[slot], rank, slot in step.budget, rows)
-        alone = several or slot in sources
-        reason = None if alone else known.get(like)
-        if reason is None:
-            keys = explain.on(slot, own[slot], told_a, rows) if rank is None else explain.off(slot, own[slot], rows)
-            reason = _reason(tuple(keys) or (explain.by_turn(slot, told_a),), rank)
-            if not alone:
-                known[like] = reason
-        made.append(reason)
+        rank = None if cycle.state.on[slot] else int(ranks[slot])
+        rows, bits = step.rows(slot, cycle.net.rows.count), int(own[slot])
+        keys = tuple(explain.on(slot, bits, told_a, rows) if rank is None else explain.off(slot, bits, rows))
+        if not keys:
+            once.append(slot)
+        made[slot] = _reason(keys or (explain.by_turn(slot, told_a),), rank)
     for slot in slots_of(cycle.released) if cycle.released is not None else ():
         made[slot] = _reason(((ReasonCode.WAKING, 0.0, None, None, None),))
+        changed[slot] = True
+        once.append(slot)
     for slot in cycle.net.dc.slots.tolist() if cycle.net.dc is not None else ():
-        made[slot] = in_watts(made[slot])
-    return made
+        if changed[slot]:
+            made[slot] = in_watts(made[slot])
+    now.code[once] = _ONCE
+    now.reasons = made
+    cycle.state.kept.told = now
+    return list(made)
 
 
-def _with_sources(cycle: Cycle) -> Set[int]:
-    """Connectors some of whose bounds have a source of their own: no other has just the same reason."""
-    steered, fallbacks = cycle.bounds.steered, cycle.bounds.fallback_source.keys()
-    return fallbacks if steered is None else fallbacks | steered.source.keys()
+def _made_from(cycle: Cycle, step: NextStep, own: Ints, ranks: Ints, setpoint_a: Floats) -> Told:
+    """What reasons are made from: numbers below 2^11, 2^3, a bit each, and the rank, packed into one."""
+    code = own + (cycle.obs.kind << 11) + (ranks << 18)
+    for place, mask in enumerate((cycle.present, cycle.state.on, cycle.bounds.starting, step.budget), start=14):
+        code += mask.astype(np.int64) << place
+    return Told(cycle.limits.limit_a, cycle.limits.source, code, setpoint_a, step.pairs, [])
 
 
-def _known(cycle: Cycle) -> dict[object, Reason]:
-    """What was made for the same limits."""
-    kept, limits = cycle.state.kept, cycle.limits
-    last = kept.reasons_key
-    if last is None or last[0] is not limits.limit_a or last[1] != limits.source or len(kept.reasons) > MOST_KEPT:
-        kept.reasons, kept.reasons_key = {}, (limits.limit_a, limits.source)
-    return kept.reasons
+def _only_here(cycle: Cycle) -> list[int]:
+    """Connectors whose reason is made from more than that: those some of whose bounds have a source of their own, and
+    where a collector has several power limits, all."""
+    bnd = cycle.bounds
+    if cycle.limits.rivals_w:
+        return list(range(cycle.net.count))
+    once = set(bnd.fallback_source)
+    if bnd.steered is not None:
+        once |= bnd.steered.source.keys()
+    if bnd.steered is not None or bnd.dark is not None:
+        once.update(slots_of(~cycle.present))
+    return list(once)
 
 
-def pause_ranks(cycle: Cycle) -> dict[int, int]:
-    """1 = the first to be paused; empty where nobody is off."""
-    if not (cycle.admitted.lacking or cycle.admitted.budget):
-        return {}
-    able = cycle.present & cycle.bounds.able
-    return {slot: rank for rank, slot in enumerate((s for s in reversed(cycle.admitted.order) if able[s]), start=1)}
+def pause_ranks(cycle: Cycle) -> Ints:
+    """By slot; 1 = the first to be paused; 0 where nobody is off, and for those that could not be on."""
+    ranks = np.zeros(cycle.net.count, dtype=np.int64)
+    if cycle.admitted.lacking or cycle.admitted.budget:
+        able, order = cycle.present & cycle.bounds.able, np.array(cycle.admitted.order)[::-1]
+        order = order[able[order]]
+        ranks[order] = np.arange(1, len(order) + 1)
+    return ranks
 
 
 def own_phase(net: Network, collector: int, channel: int) -> str:
@@ -123,7 +140,7 @@ class _Explain:
             for key in self._row(slot, row):
                 yield _pausing(key)
         yield from self._own(slot, stale, _BEFORE_ROWS, 0.0)
-        if slot in self.step.budget:
+        if self.step.budget[slot]:
             yield (ReasonCode.START_BUDGET, None, None, None, None)
 
     def by_turn(self, slot: int, told_a: float) -> Key:

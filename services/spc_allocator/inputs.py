@@ -157,8 +157,8 @@ def _observe(
     measured = {sample.collector: sample for sample in snapshot.collectors}
     parts = tuple([measured.get(c.id) or _unmeasured(c.id) for c in net.site.collectors])
     is_valid, part_ages, *powers = zip(*map(_COLLECTOR, map(vars, parts)), strict=True)
-    power = np.array([*flat(flat(powers))], dtype=float).reshape(3, len(parts), 3)
-    power = power.transpose(0, 2, 1).reshape(9, len(parts))
+    by_part = np.array([*flat(flat(powers))], dtype=float).reshape(3, len(parts), 3)
+    power = by_part.transpose(0, 2, 1).reshape(9, len(parts))
     age = np.minimum(np.array((*ages, *part_ages), dtype=float), NEVER_MS).astype(np.int64)
     age += age_ms
     sample_age, collector_age = age[:count], age[count:]

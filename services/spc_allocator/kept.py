@@ -98,12 +98,36 @@ class Shares:
     """4 x n: amperes in each channel for one ampere of setpoint."""
 
 
+@dataclass(slots=True, eq=False)
+class Told:
+    """Reasons of a cycle, and what they are made from."""
+
+    limit_a: Floats
+    """3 x V."""
+    source: list[str | None]
+    """V: of each power limit."""
+    code: Ints
+    """n: own bounds, kind, what is so of the connector, and its rank; see `explain`."""
+    setpoint_a: Floats
+    pairs: Ints
+    """Of slot and row, ascending; see `binding`."""
+    reasons: list[Reason]
+
+    def differs(self, last: Told | None, rows: int) -> Bools:
+        """By slot, on a site of so many rows."""
+        if last is None or self.source != last.source or not np.array_equal(self.limit_a, last.limit_a):
+            return np.ones(len(self.code), dtype=bool)
+        changed: Bools = (self.code != last.code) | (self.setpoint_a != last.setpoint_a)
+        changed[np.setxor1d(self.pairs, last.pairs, assume_unique=True) // rows] = True
+        return changed
+
+
 class Kept:
     """All of it, for one site."""
 
     __slots__ = (
-        "fixed", "names", "order", "order_key", "places", "plugged", "plugged_at_ms", "reasons", "reasons_key",
-        "reserve", "shares", "who",
+        "fixed", "names", "order", "order_key", "places", "plugged", "plugged_at_ms", "reserve", "shares",
+        "told", "who",
     )  # fmt: skip
 
     def __init__(self, net: Network) -> None:
@@ -117,8 +141,6 @@ class Kept:
         self.shares: Shares | None = None
         self.order: list[int] = []
         self.order_key: tuple[bytes, ...] = ()
-        self.reasons: dict[object, Reason] = {}
-        """By what a reason is made from, for the limits in `reasons_key`."""
-        self.reasons_key: tuple[Floats, list[str | None]] | None = None
+        self.told: Told | None = None
         self.plugged: tuple[int, ...] | None = None
         self.plugged_at_ms: Ints = np.zeros(net.count, dtype=np.int64)

@@ -74,13 +74,13 @@ def follow_sessions(state: AllocatorState, obs: Observed) -> None:
     if some(gone) or obs.sessions != state.sessions:
         sessions = list(state.sessions)
         for slot in slots_of(gone):
-            state.forget_vehicle(slot)
             sessions[slot] = None
         for slot, (old, new) in enumerate(zip(sessions, obs.sessions, strict=True)):
             if new is not None and new != old:
-                if old is not None:
-                    state.forget_vehicle(slot)
+                gone[slot] |= old is not None
                 sessions[slot] = new
+        if some(gone):
+            state.forget_vehicles(gone)
         state.sessions = tuple(sessions)
     state.present = state.present | obs.who.present
 

@@ -142,13 +142,11 @@ class AllocatorState:
         setattr(self, name, array)
         return array
 
-    def forget_vehicle(self, slot: int) -> None:
-        """The vehicle has left, or another one came."""
+    def forget_vehicles(self, at: Bools) -> None:
+        """These vehicles have left, or others came."""
         for name in _OF_VEHICLE:
-            self.own(name)[..., slot] = 0
-        only = np.zeros(len(self.on), dtype=bool)
-        only[slot] = True
-        self.cap_window = self.cap_window.without(only)
+            self.own(name)[..., at] = 0
+        self.cap_window = self.cap_window.without(at)
 
     def digest(self) -> str:
         """Short name of the whole value: equal states have equal digests."""

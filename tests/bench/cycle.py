@@ -17,6 +17,7 @@ import highspy
 import numpy as np
 
 from busbar.config.site import Site
+from busbar.garbage import collect_seldom
 from scenarios.world import Vehicle, World, site_of
 from spc_allocator.core import Decided, decide
 from spc_allocator.inputs import Inputs
@@ -65,6 +66,7 @@ class Cost:
 
 def cost(connectors: int, collectors: int) -> Cost:
     """A busy site: vehicles come and go, loads change, ramps run."""
+    collect_seldom()  # as every service does
     rng = random.Random(1)
     world = World(site(connectors, collectors))
     names, times = list(world.outlets), list[float]()
@@ -81,11 +83,11 @@ def cost(connectors: int, collectors: int) -> Cost:
         for load in world.load_a.values():
             if rng.random() < 0.1:
                 load[:] = [rng.uniform(0.0, 8.0) for _ in load]
-        if second >= SETTLED_S:
+        if second >= SETTLED_S - 1:
             times.append(_timed(world))
         world.step()
     assert world.last is not None
-    times.sort()
+    times = sorted(times[1:])  # the first makes what the others keep
     return Cost(
         statistics.median(times), times[int(0.99 * len(times))], _one_program_ms(world.last), int(world.state.on.sum())
     )

@@ -133,6 +133,7 @@ async def serve(start: Start, log: logging.Logger, speed: float) -> None:
     from busbar.actor import Context, Shell
     from busbar.bus.nats import NatsBus
     from busbar.devices.tcp import TcpTransport
+    from busbar.garbage import collect_seldom
     from busbar.loops import live_clock
     from busbar.store import FileStore
 
@@ -144,6 +145,7 @@ async def serve(start: Start, log: logging.Logger, speed: float) -> None:
     context = Context(start.site, bus, clock, start.instance, store, TcpTransport, log, start.options)
     shell = Shell(start.actor(context))
     stop.shell = shell
+    collect_seldom()
     async with _health(start.health_port, _vitals(shell, bus), log):
         log.info("running %s %s for site %s", name, start.instance, start.site.id)
         await shell.run()

@@ -83,7 +83,7 @@ class Busbar(BaseAlgorithm):  # type: ignore[misc]
             known = session.session_id if session else None
             if known != self._session[slot]:
                 self._session[slot] = known
-                self._state.forget_vehicle(slot)
+                self._state.forget_vehicles(np.arange(self._net.count) == slot)
                 self._state.own("setpoint_a")[slot] = 0.0
 
     def _demand(self, sessions: dict[str, Any]) -> tuple[Any, Any, Any]:
