@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 
+from busbar.config.assets import Battery
 from busbar.config.site import Site
 from busbar.events import CollectorLimit, Measurement
 from busbar.registry import core
@@ -78,6 +79,7 @@ class Soak:
             self.physics.step(self.step_s, self.now_s)
             self._judge_cut()
             self._control()
+            self._judge_batteries()
         self.wrong += [str(finding) for finding in self.physics.judge.findings() if not finding.ok]
 
     # -- what happens
@@ -123,7 +125,7 @@ class Soak:
         decided = decide(self.net, self.state, snapshot, Inputs(limits=limits), now_ms, check=True)
         self._judge(decided)
         self.state = decided.state
-        self.field.tell(decided.told())
+        self.field.tell({**decided.told(), **decided.told_w()})
 
     # -- what must never be
 
@@ -153,6 +155,17 @@ class Soak:
         self.seen["paused"] += int((decided.cycle.present & (told == 0.0)).any())
         self.seen["guard"] += bool(decided.guarded)
         self.seen["minima do not fit"] += bool(decided.cycle.admitted.lacking)
+
+    def _judge_batteries(self) -> None:
+        """None is driven out of its window (SPC-13): where it started outside, not further."""
+        for name, port in self.plant.batteries.items():
+            file = self.site.entities[name].flexible
+            assert isinstance(file, Battery)
+            self.seen["battery works"] += port.power_w[0] != 0.0
+            empty = port.power_w[0] < 0.0 and port.soc_percent < file.soc_min_percent - 0.5
+            full = port.power_w[0] > 0.0 and port.soc_percent > file.soc_max_percent + 0.5
+            if empty or full:
+                self.wrong.append(f"{self.now_s:.0f} s {name}: {port.power_w[0]:.0f} W at {port.soc_percent:.1f} %")
 
     def _judge_cut(self) -> None:
         """After the grace the collector keeps to its cut, or everything below that may be 0 A is 0 A."""
