@@ -27,6 +27,8 @@ from busbar.events import (
     GridCommand,
     Heartbeat,
     Measurement,
+    PowerTest,
+    PowerTestResult,
     Session,
     Setpoint,
     SetpointResult,
@@ -114,6 +116,14 @@ ADVICE: Final = Subject(
 MODE: Final = Subject(
     "mode", ("asset",), AssetMode, Delivery.CONTROL, ("cli", "gateway", "site-page"), "how an asset is to be run"
 )
+POWER_TEST: Final = Subject(
+    "power_test", ("connector",), PowerTest, Delivery.CONTROL, ("cli", "gateway", "site-page"),
+    "that a power test is to run",
+)  # fmt: skip
+POWER_TEST_RESULT: Final = Subject(
+    "power_test_result", ("connector",), PowerTestResult, Delivery.LAST, ("spc-allocator",),
+    "how far a power test is, and what it found",
+)  # fmt: skip
 GRID: Final = Subject(
     "grid", ("rtu",), GridCommand, Delivery.CONTROL, ("pcu-grid-interface",), "grid operator's command, confirmed"
 )
@@ -144,6 +154,6 @@ TRACE_STATE: Final = Subject(
 )
 
 SUBJECTS: Final = (
-    TELEMETRY, COLLECTOR, SNAPSHOT, SETPOINT, RESULT, DECISION, LIMIT, TARGET, ADVICE, MODE, GRID, FALLBACK, HEARTBEAT,
-    SESSION, ALARM, ENERGY, TRANSACTION, COMMAND, TRACE, TRACE_STATE,
+    TELEMETRY, COLLECTOR, SNAPSHOT, SETPOINT, RESULT, DECISION, LIMIT, TARGET, ADVICE, MODE, POWER_TEST,
+    POWER_TEST_RESULT, GRID, FALLBACK, HEARTBEAT, SESSION, ALARM, ENERGY, TRANSACTION, COMMAND, TRACE, TRACE_STATE,
 )  # fmt: skip

@@ -41,7 +41,7 @@ _PLAIN: Final = {
     ReasonCode.IMBALANCE: "the phases would load unevenly",
     ReasonCode.SURPLUS: "only what would be exported",
     ReasonCode.PHASE_SWITCH: "changing between one and three phases",
-    ReasonCode.POWER_TEST: "power test",
+    ReasonCode.POWER_TEST: "a power test runs",
     ReasonCode.MODE: "its mode asks for no more",
     ReasonCode.SOC: "its state of charge",
     ReasonCode.RELEASE: "a limit has widened or ended: released slowly",

@@ -31,6 +31,7 @@ from spc_allocator.flexible.finish import Flexed, finish
 from spc_allocator.inputs import Inputs, observe
 from spc_allocator.learning import adopt, follow_sessions, learn, take_currents
 from spc_allocator.limits import push_background
+from spc_allocator.power_test import advance
 from spc_allocator.rows import EPS, Bools, Floats, Network, slots_of, some
 from spc_allocator.sharing import Seen, frame, share
 from spc_allocator.standing import standing
@@ -109,6 +110,7 @@ def see(
     top_a = take_currents(net, state, obs, now_ms)
     learn(net, state, obs, top_a, now_ms)
     booked = book(net, state, obs, top_a, now_ms)
+    advance(net, state, obs, inputs, now_ms)
     alert = guard.assess(net, state, obs, booked, now_ms)
     begun = begin(net, state, obs, snapshot, inputs, now_ms=now_ms)
     push_background(net, state, obs, alert.raised_a, begun.unlent_w if begun else None, now_ms=now_ms)

@@ -159,7 +159,8 @@ class _Explain:
                     if math.floor(bound_a + EPS) < self.step.target_a[slot]:
                         yield (code, told_a, None, None, source)
             elif bound in (Bound.MANUAL, Bound.ADVICE):
-                yield (code, told_a, None, None, self._steered_by(slot))
+                by_test = bound is Bound.MANUAL and self._tested(slot)
+                yield (ReasonCode.POWER_TEST if by_test else code, told_a, None, None, self._steered_by(slot))
             elif bound is Bound.STALE and self.cycle.bounds.starting[slot]:
                 yield (ReasonCode.STARTING, told_a, None, None, None)
             else:
@@ -168,6 +169,10 @@ class _Explain:
     def _steered_by(self, slot: int) -> str | None:
         steered = self.cycle.bounds.steered
         return steered.source.get(slot) if steered is not None else None
+
+    def _tested(self, slot: int) -> bool:
+        steered = self.cycle.bounds.steered
+        return steered is not None and slot in steered.tested
 
     def _row(self, slot: int, row: int) -> Iterator[Key]:
         """What that row is called; each of the power limits that would be broken."""

@@ -24,6 +24,7 @@ from busbar.events import (
     ConnectorSample,
     CycleTrace,
     Fallback,
+    PowerTest,
     SiteSnapshot,
 )
 from busbar.units import NOMINAL_VOLTAGE_V, ZERO
@@ -68,13 +69,16 @@ class Inputs:
     """At most one a source and asset."""
     utc_ms: int | None = None
     """Wall time, in which slots are stated; None: the allocator's own time."""
+    power_tests: tuple[PowerTest, ...] = ()
+    """At most one a connector."""
 
     @classmethod
     def traced(cls, trace: CycleTrace) -> Inputs:
         """Those of a recorded cycle."""
         return cls(
-            trace.limits, trace.fallbacks, trace.snapshot_age_ms, trace.targets, trace.modes, trace.advice, trace.utc_ms
-        )
+            trace.limits, trace.fallbacks, trace.snapshot_age_ms, trace.targets, trace.modes, trace.advice,
+            trace.utc_ms, trace.power_tests,
+        )  # fmt: skip
 
 
 @dataclass(slots=True)

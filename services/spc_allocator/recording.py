@@ -98,6 +98,7 @@ class Recording:
             snapshot=snapshot.number, snapshot_published_at_ms=snapshot.published_at_ms, now_ms=decided.state.now_ms,
             snapshot_age_ms=inputs.snapshot_age_ms, limits=inputs.limits, fallbacks=inputs.fallbacks,
             targets=inputs.targets, modes=inputs.modes, advice=inputs.advice, utc_ms=inputs.utc_ms,
+            power_tests=inputs.power_tests,
             setpoints=setpoints, powers=powers, digest=decided.state.digest(), published_at_ms=self._clock.utc_ms(),
             lifetime_ms=SETPOINT_LIFETIME_MS,
         )  # fmt: skip

@@ -8,12 +8,13 @@ from busbar.actor import Actor, Context
 from busbar.bus import BusError, NotConnectedError, Received
 from busbar.domain.limits import SETPOINT_LIFETIME_MS
 from busbar.events import Decision, ServiceState, Setpoint, Severity, SiteSnapshot
-from busbar.subjects import ADVICE, DECISION, FALLBACK, LIMIT, MODE, SETPOINT, SNAPSHOT, TARGET
+from busbar.subjects import ADVICE, DECISION, FALLBACK, LIMIT, MODE, POWER_TEST, SETPOINT, SNAPSHOT, TARGET
 from spc_allocator.core import Decided, decide
 from spc_allocator.dc import power_w
 from spc_allocator.decisions import decisions
 from spc_allocator.explain import reasons
 from spc_allocator.inputs import Inputs
+from spc_allocator.power_test_events import PowerTestReports
 from spc_allocator.recording import VERB, Recording
 from spc_allocator.rows import Network
 from spc_allocator.standing_inputs import StandingInputs
@@ -24,7 +25,7 @@ STATE: Final = "state"
 CHECKPOINT_S: Final = 60.0
 YOUNG_STATE_MS: Final = 15 * 60_000
 SILENCE_S: Final = 5.0
-_STANDING: Final = (LIMIT, TARGET, MODE, ADVICE, FALLBACK)
+_STANDING: Final = (LIMIT, TARGET, MODE, ADVICE, POWER_TEST, FALLBACK)
 
 
 class SpcAllocator(Actor):
@@ -38,6 +39,7 @@ class SpcAllocator(Actor):
         self.net = Network(self.site)
         self.standing = StandingInputs()
         self.recording = Recording(self.net, self.bus, self.clock)
+        self.tests = PowerTestReports(self.net, self.bus, self.clock)
         self.epoch = 0
         self.seq = 0
         self.allocation: AllocatorState | None = None
@@ -67,6 +69,7 @@ class SpcAllocator(Actor):
         await self.bus.subscribe(TARGET, self.standing.on_target)
         await self.bus.subscribe(MODE, self.standing.on_mode)
         await self.bus.subscribe(ADVICE, self.standing.on_advice)
+        await self.bus.subscribe(POWER_TEST, self.standing.on_power_test)
         await self.bus.subscribe(FALLBACK, self.standing.on_fallback)
         await self.bus.subscribe(SNAPSHOT, self._on_snapshot)
         await self.bus.subscribe(DECISION, self._on_decision)
@@ -124,12 +127,13 @@ class SpcAllocator(Actor):
             return text
         self.epoch = max(self._rival_epoch + 1, self.clock.utc_ms())
         await self._save(EPOCH, str(self.epoch).encode())
-        self.allocation = AllocatorState.fresh(self.net, self.now_ms())
+        self.allocation = self._anew(self.allocation)
         await self.alarm(self.service, "superseded", "in command again", active=False)
         return ""
 
     def _reconnected(self) -> None:
         self._catch_up_due = True
+        self.tests.forget()
 
     async def _catch_up(self) -> None:
         """Read what stands; again where one arrived meanwhile: nobody knows which is newer."""
@@ -169,6 +173,7 @@ class SpcAllocator(Actor):
         inputs = Inputs(
             standing.limits(utc_ms), standing.fallbacks(now_s), max(0, round(self._snapshot.age_ms(now_s))),
             standing.targets(utc_ms), standing.modes(utc_ms), standing.advice(utc_ms, now_s), utc_ms,
+            standing.power_tests(utc_ms),
         )  # fmt: skip
         before, snapshot = self.allocation, self._snapshot.event
         decided = decide(self.net, before, snapshot, inputs, self.now_ms(), check=self._check)
@@ -180,6 +185,8 @@ class SpcAllocator(Actor):
         if self.recording.wanted():
             await self.recording.tell(before, snapshot, inputs, decided, (self.epoch, self.seq))
         await self._report(decided)
+        if await self.tests.tell(decided.state.trials):
+            self._checkpoint_due_s = now_s
 
     async def _tell(self, decided: Decided) -> None:
         """Decreases first, then the rest, then why."""
@@ -265,7 +272,14 @@ class SpcAllocator(Actor):
                 if 0 <= now_ms - state.now_ms < YOUNG_STATE_MS:
                     state.adopted[:] = False
                     return state
-        return AllocatorState.fresh(self.net, now_ms)
+                return self._anew(state)
+        return self._anew(None)
+
+    def _anew(self, last: AllocatorState | None) -> AllocatorState:
+        """Knows nothing, but what was found of charge points (SPC-10)."""
+        state = AllocatorState.fresh(self.net, self.now_ms())
+        state.trials = last.trials.only_charge_points() if last is not None and last.trials is not None else None
+        return state
 
     def _checkpoint(self, windows: bool = False) -> bytes | None:
         return dump(self.allocation, self.net, windows=windows) if self.allocation else None

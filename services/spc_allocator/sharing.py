@@ -85,7 +85,7 @@ def frame(net: Network, state: AllocatorState, seen: Seen, inputs: Inputs, now_m
     lim = limits(net, state, obs, begun.limits if begun else inputs.limits)
     if begun and begun.aims.targets:
         begun.narrow(lim, net, shares.load, obs.who.present, _channels(state, shares.load, other_a)[POWER])
-    said = steered(net, inputs, shares.fair_v, now_ms)
+    said = steered(net, inputs, shares.fair_v, now_ms, state.trials)
     load, dark, surplus = shares.load, None, None
     if net.regions:
         by_hand = said.by_hand if said is not None else None

@@ -1,11 +1,11 @@
 """What people and optimisers say, and fallback events, as they arrive: the newest of each, and which hold now.
 
-Limits, targets, modes and advice stand until released or until their own end (failure.md, Limits that stand); their
-order is the stream's, so what was read from the stream never replaces what arrived live after it. Advice also ends 60
-minutes after it was given and 20 minutes after it came: an optimiser that lives repeats it (SPC-9). Fallback events end
-by `active: false` or with their lifetime. Ages are measured on the monotonic clock; only where the sender's is unknown
-(stored before this machine started) the wall clock stands in. One entry a source and collector or asset: bounded by the
-site's size.
+Limits, targets, modes, advice and power tests stand until released or until their own end (failure.md, Limits that
+stand); their order is the stream's, so what was read from the stream never replaces what arrived live after it. Advice
+also ends 60 minutes after it was given and 20 minutes after it came: an optimiser that lives repeats it (SPC-9).
+Fallback events end by `active: false` or with their lifetime. Ages are measured on the monotonic clock; only where the
+sender's is unknown (stored before this machine started) the wall clock stands in. One entry a source and collector or
+asset: bounded by the site's size.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Generic, TypeVar
 
 from busbar.bus import Received
 from busbar.domain.limits import ADVICE_SILENCE_MS, ADVICE_VALID_MS
-from busbar.events import Advice, AssetMode, CollectorLimit, CollectorTarget, Event, Fallback
+from busbar.events import Advice, AssetMode, CollectorLimit, CollectorTarget, Event, Fallback, PowerTest
 
-Standing = CollectorLimit | CollectorTarget | AssetMode | Advice
+Standing = CollectorLimit | CollectorTarget | AssetMode | Advice | PowerTest
 S = TypeVar("S", bound=Standing)
 
 
@@ -50,6 +50,7 @@ class StandingInputs:
         self._targets: _Newest[CollectorTarget] = _Newest(lambda event: (event.source, event.collector))
         self._modes: _Newest[AssetMode] = _Newest(lambda event: (event.asset, ""))
         self._advice: _Newest[Advice] = _Newest(lambda event: (event.source, event.asset))
+        self._tests: _Newest[PowerTest] = _Newest(lambda event: (event.connector, ""))
         self._fallbacks: dict[str, Received[Fallback]] = {}
         self.arrivals = 0
         """Grows with each live event: a read of the stored ones that saw none arrive is complete."""
@@ -70,6 +71,10 @@ class StandingInputs:
         self.arrivals += 1
         self._advice.take(received)
 
+    def on_power_test(self, received: Received[PowerTest]) -> None:
+        self.arrivals += 1
+        self._tests.take(received)
+
     def on_fallback(self, received: Received[Fallback]) -> None:
         self.arrivals += 1
         self._fallbacks[received.event.entity] = received
@@ -86,6 +91,8 @@ class StandingInputs:
                     self._modes.take(_with(received, mode))
                 case Advice() as advice:
                     self._advice.take(_with(received, advice))
+                case PowerTest() as test:
+                    self._tests.take(_with(received, test))
                 case Fallback() as fallback if fallback.entity not in self._fallbacks:
                     self._fallbacks[fallback.entity] = _with(received, fallback)
                 case _:
@@ -106,6 +113,10 @@ class StandingInputs:
     def advice(self, utc_ms: int, now_s: float) -> tuple[Advice, ...]:
         """Those that hold and are not silent; which slot does is said by `series`."""
         return tuple([r.event for r in self._advice.held(utc_ms) if _spoken(r, utc_ms, now_s)])
+
+    def power_tests(self, utc_ms: int) -> tuple[PowerTest, ...]:
+        """Those that are not over by the clock, one a connector; which have run is known to the state."""
+        return tuple([received.event for received in self._tests.held(utc_ms)])
 
     def fallbacks(self, now_s: float) -> tuple[Fallback, ...]:
         """Those that are active and alive."""

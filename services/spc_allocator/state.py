@@ -20,6 +20,7 @@ from busbar.units import NOMINAL_VOLTAGE_V
 from spc_allocator.flexible.state import FlexState
 from spc_allocator.kept import Kept
 from spc_allocator.rows import Bools, Floats, Ints, Network
+from spc_allocator.trials import Trials
 from spc_allocator.windows import MaxWindow, number, plain
 
 FORMAT = "busbar-allocator-state/2"
@@ -100,6 +101,8 @@ class AllocatorState:
     kept: Kept
     flexible: FlexState | None = None
     """Of assets other than connectors; None until there is something to remember."""
+    trials: Trials | None = None
+    """Power tests; None until one was ordered."""
     voltage_v: Floats = field(default_factory=lambda: np.full(3, NOMINAL_VOLTAGE_V))
     voltage_at_ms: int = 0
     now_ms: int = 0
@@ -157,6 +160,8 @@ class AllocatorState:
         digest.update(repr([getattr(self, name) for name in _SCALARS]).encode())
         if self.flexible is not None:
             digest.update(self.flexible.bytes())
+        if self.trials is not None:
+            digest.update(self.trials.bytes())
         return digest.hexdigest()
 
 
@@ -175,7 +180,7 @@ def _no(*shape: int) -> Bools:
 _SCALARS = ("voltage_at_ms", "now_ms", "started_at_ms", "quarter", "snapshot")
 _ALL = tuple(f.name for f in fields(AllocatorState))
 _values = attrgetter(*_ALL)
-_COPIED = tuple(name for name in _ALL if name not in (*_SCALARS, "kept", "flexible"))
+_COPIED = tuple(name for name in _ALL if name not in (*_SCALARS, "kept", "flexible", "trials"))
 _OF_VEHICLE = (
     "flowing", "anchor_ms", "present", "on", "started", "need", "paused_at_ms", "fits_since_ms", "resumed_at_ms",
     "starts_ms", "wake_tries", "surplus_on", "surplus_since_ms",
@@ -201,6 +206,8 @@ def dump(state: AllocatorState, net: Network, windows: bool = True) -> bytes:
     }
     if state.flexible is not None:
         body["flexible"] = state.flexible.dump(net, windows)
+    if state.trials is not None:
+        body["power_tests"] = state.trials.dump(net)
     if windows:
         body["windows"] = {
             "cap": state.cap_window.dump(),
@@ -234,6 +241,8 @@ def restore(data: bytes, net: Network, now_ms: int) -> AllocatorState:
         if "flexible" in body:
             state.flexible = FlexState.fresh(net)
             state.flexible.load(body["flexible"], net, body["fingerprint"] == net.site.fingerprint)
+        if "power_tests" in body:
+            state.trials = Trials.load(body["power_tests"], net)
         if "windows" in body and body["fingerprint"] == net.site.fingerprint:
             windows = body["windows"]
             state.cap_window = state.cap_window.loaded(**windows["cap"])

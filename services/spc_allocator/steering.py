@@ -9,6 +9,8 @@
 
 When a mode or an advice ends, the connector goes on by the ramp from where it is. A mode belongs to the connector: it
 stays when the vehicle leaves. One that is switched off is not offered the standing 6 A of free connectors either.
+
+A power test is a setpoint by hand that moves (`power_test`); one that was set by hand is its most.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from busbar.units import THREE_PHASE_V
 from spc_allocator.inputs import Inputs
 from spc_allocator.rows import EPS, Bools, Floats, Network
 from spc_allocator.series import power_at
+from spc_allocator.trials import Trials
 
 
 @dataclass(slots=True)
@@ -38,11 +41,16 @@ class Steered:
     """Switched off, by hand or by advice."""
     source: dict[int, str]
     """Who said it."""
+    tested: frozenset[int]
+    """By hand, and it is a power test that says how far."""
 
 
-def steered(net: Network, inputs: Inputs, fair_v: Floats, now_ms: int) -> Steered | None:
+def steered(
+    net: Network, inputs: Inputs, fair_v: Floats, now_ms: int, trials: Trials | None = None
+) -> Steered | None:  # fmt: skip
     """`fair_v`: volts summed over the phases that each vehicle uses. None where nobody says anything."""
-    if not inputs.modes and not inputs.advice:
+    asked = trials.asked() if trials is not None else {}
+    if not (inputs.modes or inputs.advice or asked):
         return None
     manual_a, advice_a = np.full(net.count, np.inf), np.full(net.count, np.inf)
     source: dict[int, str] = {}
@@ -56,13 +64,19 @@ def steered(net: Network, inputs: Inputs, fair_v: Floats, now_ms: int) -> Steere
         by_hand_a = _by_hand_a(net, slot, mode)
         if mode.mode is Mode.MANUAL and by_hand_a is not None:
             manual_a[slot], source[slot] = _allowed(net, slot, by_hand_a), mode.source
+    tested = {slot: said for slot, said in asked.items() if said.step_a <= manual_a[slot] + EPS}
+    for slot, said in tested.items():
+        manual_a[slot], source[slot] = said.step_a, said.source
+    deaf.update(tested)
     utc_ms = now_ms if inputs.utc_ms is None else inputs.utc_ms
     for advice in sorted(inputs.advice, key=lambda advice: newest_given(advice.published_at_ms, advice.source)):
         slot, power_w = net.slot.get(advice.asset), power_at(advice.slots, utc_ms, None)
         if slot is not None and slot not in deaf and power_w is not None:
             advised_a = power_w / float(fair_v[slot])
             advice_a[slot], source[slot] = _allowed(net, slot, advised_a), advice.source
-    return Steered(manual_a, advice_a, np.isfinite(manual_a), (manual_a == 0.0) | (advice_a == 0.0), source)
+    return Steered(
+        manual_a, advice_a, np.isfinite(manual_a), (manual_a == 0.0) | (advice_a == 0.0), source, frozenset(tested)
+    )
 
 
 def _by_hand_a(net: Network, slot: int, mode: AssetMode) -> float | None:

@@ -61,6 +61,19 @@ def test_what_is_set_is_shown_with_its_author_and_released(
     assert f"has no {noun}" in busbar(url, noun, "release", name, "--source", "me", code=1)
 
 
+def test_spc_10_a_power_test_is_started_shown_and_stopped(url: str) -> None:
+    assert "a1: power test by me, at most until 20" in busbar(
+        url, "power-test", "start", "a1", "--source", "me", "--author", "A. Person"
+    )
+    [row] = shown(url, "power-test")
+    assert (row["connector"], row["source"], row["author"], row["state"]) == ("a1", "me", "A. Person", "ordered")
+    assert 0 < row["until_ms"] - row["published_at_ms"] <= 15 * 60_000
+    assert "a1" in busbar(url, "power-test", "show")
+    assert "stopped" in busbar(url, "power-test", "stop", "a1")
+    assert shown(url, "power-test") == []
+    assert "a1 has no power test" in busbar(url, "power-test", "stop", "a1", code=1)
+
+
 def test_sources_of_a_limit_stand_beside_each_other_and_a_mode_is_one_for_all(url: str) -> None:
     for source in ("me", "you"):
         busbar(url, "limit", "set", "grid", "--import-w", "9000", "--source", source)
@@ -79,6 +92,7 @@ def test_sources_of_a_limit_stand_beside_each_other_and_a_mode_is_one_for_all(ur
         (["advice", "set", "a1", "--power-w", "1", "--for", "61m"], "good for 1 h 00 min at most"),
         (["advice", "set", "a1", "--at", "2099-01-01T00:00=1kW"], "the series begins when the advice has ended"),
         (["limit", "set", "grid", "--import-w", "1", "--until", "2020-01-01"], "is past"),
+        (["power-test", "start", "a1", "--for", "61m"], "--for 61m: a power test lasts 1 h 00 min at most"),
     ],
 )
 def test_what_depends_on_the_time_is_refused_with_the_remedy(url: str, words: list[str], says: str) -> None:

@@ -15,7 +15,7 @@ from busbar.config.model import SiteFile
 from busbar.config.packages import PackageFacts
 from busbar.config.site import Entity, Site, compile_site
 from busbar.domain.charging import Status
-from busbar.domain.limits import ADVICE_SILENCE_MS, ADVICE_VALID_MS
+from busbar.domain.limits import ADVICE_SILENCE_MS, ADVICE_VALID_MS, POWER_TEST_MS
 from busbar.events import (
     Advice,
     AdviceSlot,
@@ -25,6 +25,7 @@ from busbar.events import (
     ConnectorSample,
     Fallback,
     Mode,
+    PowerTest,
     Reason,
     SiteSnapshot,
 )
@@ -120,6 +121,8 @@ class Outlet:
     reachable: bool = True
     obeys: bool = True
     out: bool = False
+    most_a: float = math.inf
+    """The device allows no more (a cable)."""
     last_seen_s: float = 0.0
     plugged_at_s: float = 0.0
     sample: ConnectorSample | None = None
@@ -181,8 +184,9 @@ class World:
         self.fallbacks: dict[str, Fallback] = {}
         self.modes: dict[str, AssetMode] = {}
         self.advices: dict[tuple[str, str], Advice] = {}
+        self.tests: dict[str, PowerTest] = {}
         self.by_hand_at_s: dict[str, float] = {}
-        """When each was last run by hand."""
+        """When each was last run by hand, or tested."""
         self.told: dict[str, float] = {}
         self.last: Decided | None = None
         self.history: list[tuple[float, dict[str, float]]] = []
@@ -258,12 +262,18 @@ class World:
             slots=tuple(AdviceSlot(start_ms=self.now_ms + round(1000 * at_s), power_w=w) for at_s, w in slots),
         )  # fmt: skip
 
+    def power_test(self, connector: str, source: str = "page", lasts_ms: int = POWER_TEST_MS) -> None:
+        self.tests[connector] = PowerTest(
+            connector=connector, source=source, published_at_ms=self.now_ms, until_ms=self.now_ms + lasts_ms
+        )
+
     def inputs(self) -> Inputs:
         """What is said from outside. Each advice has come when it was given."""
         advice = tuple(a for a in self.advices.values() if self.now_ms - a.published_at_ms < ADVICE_SILENCE_MS)
         return Inputs(
             tuple(self.limits.values()), tuple(self.fallbacks.values()), 0, modes=tuple(self.modes.values()),
             advice=advice, utc_ms=self.now_ms,
+            power_tests=tuple(t for t in self.tests.values() if self.now_ms < (t.until_ms or 0)),
         )  # fmt: skip
 
     # -- time
@@ -286,6 +296,8 @@ class World:
         self.by_hand_at_s |= {name: self.now_s for name, one in self.modes.items() if one.mode is Mode.MANUAL}
         decided = decide(self.net, self.state, shown, self.inputs(), self.now_ms, check=self.check)
         self.state, self.last = decided.state, decided
+        trials = self.state.trials.of if self.state.trials else {}
+        self.by_hand_at_s |= {self.net.ids[slot]: self.now_s for slot, one in trials.items() if one.under_way}
         self.told = decided.told()
         self.history.append((self.now_s, self.told))
         for name, value in self.told.items():
@@ -297,7 +309,7 @@ class World:
 
     def _device(self, outlet: Outlet) -> None:
         while outlet.pending and outlet.pending[0][0] <= self.now_s:
-            limit_a = outlet.pending.pop(0)[1]
+            limit_a = min(outlet.pending.pop(0)[1], outlet.most_a)
             outlet.toggles += limit_a == 0.0 < outlet.limit_a
             outlet.limit_a = limit_a
         vehicle = outlet.vehicle

@@ -32,7 +32,7 @@ OWN: Final = {
     ReasonCode.DEVICE: Bound.DEVICE, ReasonCode.CABLE: Bound.CABLE, ReasonCode.VEHICLE: Bound.VEHICLE,
     ReasonCode.CAP: Bound.CAP, ReasonCode.RAMP: Bound.RAMP, ReasonCode.STALE: Bound.STALE,
     ReasonCode.STARTING: Bound.STALE, ReasonCode.MANUAL: Bound.MANUAL, ReasonCode.ADVICE: Bound.ADVICE,
-    ReasonCode.SURPLUS: Bound.SURPLUS,
+    ReasonCode.SURPLUS: Bound.SURPLUS, ReasonCode.POWER_TEST: Bound.MANUAL,
 }  # fmt: skip
 PLENTY_A: Final = 1e7
 MOST_A: Final = 1000.0
@@ -81,8 +81,12 @@ class Again:
         for row, _ in self.net.rows.of_slot[slot]:
             found |= self._of_row(row) if np.isfinite(self.cycle.shared_room.room_a[row]) else set()
         starting = self._frame.bounds.starting[slot]
+        steered = self._frame.bounds.steered
+        tested = steered is not None and slot in steered.tested
+        two = {Bound.STALE: (ReasonCode.STARTING, starting), Bound.MANUAL: (ReasonCode.POWER_TEST, tested)}
         for code, bound in OWN.items():
-            if bound is not Bound.STALE or (code is ReasonCode.STARTING) == starting:
+            name, holds = two.get(bound, (code, True))
+            if (code is name) == holds:
                 found.add((code.value, None, None, self._steered_by(slot, bound)))
         found |= {("fallback", None, None, source) for source in self._frame.bounds.fallback_source.get(slot, ())}
         return found | {BUDGET, WAKING}

@@ -28,7 +28,7 @@ CAN_BIND = {
     ReasonCode.ROW, ReasonCode.POWER_LIMIT, ReasonCode.RAMP, ReasonCode.CAP, ReasonCode.DEVICE, ReasonCode.CABLE,
     ReasonCode.VEHICLE, ReasonCode.PAUSED, ReasonCode.START_BUDGET, ReasonCode.FALLBACK, ReasonCode.STALE,
     ReasonCode.STARTING, ReasonCode.MANUAL, ReasonCode.ADVICE, ReasonCode.SURPLUS, ReasonCode.IMBALANCE,
-    ReasonCode.WAKING,
+    ReasonCode.WAKING, ReasonCode.POWER_TEST,
 }  # fmt: skip
 """All others say what a connector is, or come with what the allocator cannot do yet."""
 
@@ -70,6 +70,8 @@ def _steer(world: World, rng: Random) -> None:
         world.modes.clear()
     elif chance < 0.5:
         world.advise(name, (0.0, rng.choice([0.0, 1000.0, 5000.0, 9000.0])))
+    elif chance < 0.6:
+        world.power_test(name)
 
 
 def _another_past(world: World, rng: Random) -> AllocatorState:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from busbar.bus.memory import MemoryNetwork
 from busbar.cli import app
 from busbar.config.load import load_site
-from busbar.events import Command, CommandReply, CycleTrace, Event, StatePart
+from busbar.events import Command, CommandReply, CycleTrace, Event, PowerTestState, StatePart
 from busbar.loops import VirtualClock, VirtualLoop, run_virtual
 from busbar.record.file import Entry, Reader, RecordError, Writer
 from busbar.record.recorder import Joiner
@@ -32,6 +32,7 @@ from spc_allocator.inputs import Inputs
 from spc_allocator.recording import Recording
 from spc_allocator.rows import Network
 from spc_allocator.state import AllocatorState, dump, restore
+from spc_allocator.trials import ChargePoint, Found, Trial, Trials, device_of
 from spc_allocator.windows import MaxWindow
 from unit.actor_rig import START_MS
 
@@ -68,10 +69,40 @@ def any_state(seed: int) -> AllocatorState:
     state.flexible = FlexState.fresh(NET)
     for part in fields(FlexState):
         setattr(state.flexible, part.name, drawn(getattr(state.flexible, part.name)))
+    state.trials = any_trials(rng)
     for item in fields(AllocatorState):
-        if item.name not in ("kept", "flexible"):  # what is kept is worked out anew from the rest
+        if item.name not in ("kept", "flexible", "trials"):  # what is kept is worked out anew from the rest
             setattr(state, item.name, drawn(getattr(state, item.name)))
     return state
+
+
+def any_trials(rng: Random) -> Trials | None:
+    """Power tests of some connectors; what they find is finite or unknown."""
+
+    def drawn() -> float:
+        return rng.choice([0.0, -0.0, 5e-324, 1.7e308, rng.gauss(0.0, 30.0)])
+
+    def maybe() -> float | None:
+        return rng.choice([None, drawn()])
+
+    def amperes() -> tuple[float, float, float]:
+        return drawn(), drawn(), drawn()
+
+    def bit() -> bool:
+        return rng.random() < 0.5
+
+    of: dict[int, Trial] = {}
+    for slot in rng.sample(range(NET.count), 4):
+        found = Found(maybe(), maybe(), maybe(), maybe(), drawn(), amperes(), drawn(), bit(), bit())
+        at_ms = [rng.randrange(2**62) for _ in range(5)]
+        of[slot] = Trial(
+            at_ms[0], at_ms[1], "cli", "\u2028", rng.choice([*PowerTestState]), rng.choice([None, "s1"]), drawn(),
+            drawn(), at_ms[2], amperes(), at_ms[3], at_ms[4], found,
+        )  # fmt: skip
+    known = {
+        slot: ChargePoint(device_of(NET, slot), drawn(), drawn(), bit()) for slot in rng.sample(range(NET.count), 3)
+    }
+    return rng.choice([None, Trials(of, known)])
 
 
 @settings(max_examples=25, deadline=None)

@@ -13,12 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from busbar.cli import advice, app, mode, target
+from busbar.cli import advice, app, mode, power_test, target
 from busbar.cli.slots import Series, power_w
 from busbar.cli.standing import holding
 from busbar.cli.times import left_text
 from busbar.config.load import load_site
-from busbar.events import Advice, AdviceSlot, AssetMode, CollectorTarget
+from busbar.events import (
+    Advice,
+    AdviceSlot,
+    AssetMode,
+    CollectorTarget,
+    FoundPower,
+    PowerTest,
+    PowerTestResult,
+    PowerTestState,
+)
 from busbar.events.limit import PowerSlot
 from scenarios.world import site_of
 from unit.allocator_sites import PACKAGES
@@ -61,6 +70,10 @@ MIN_MS = 60_000
         (["advice", "set", "a1", "--power-w", "nan"], "--power-w nan is no power"),
         (["advice", "set", "a1", "--power-w", "5", "--source", "site"], "--source 'site'"),
         (["advice", "release", "nowhere"], "no asset 'nowhere'"),
+        (["power-test", "start", "pv"], "no connector 'pv': name one of a1"),
+        (["power-test", "stop", "nowhere"], "no connector 'nowhere'"),
+        (["power-test", "start", "a1", "--for", "soon"], "--for 'soon' is no duration"),
+        (["power-test", "start", "a1", "--for", "5m", "--until", "18:00"], "--for and --until"),
     ],
 )
 def test_what_cannot_be_is_refused_in_words_with_the_remedy(words: list[str], says: str) -> None:
@@ -75,6 +88,7 @@ def test_what_cannot_be_is_refused_in_words_with_the_remedy(words: list[str], sa
         ["target", "set", "grid", "--import-w", "1"], ["target", "show"], ["target", "release", "grid"],
         ["mode", "set", "a1", "rule"], ["mode", "show"], ["mode", "release", "a1"],
         ["advice", "set", "a1", "--power-w", "1"], ["advice", "show"], ["advice", "release", "a1"],
+        ["power-test", "start", "a1"], ["power-test", "show"], ["power-test", "stop", "a1"],
     ],
 )  # fmt: skip
 def test_without_a_bus_each_ends_with_1_and_says_so(words: list[str]) -> None:
@@ -211,3 +225,27 @@ def test_spc_11_a_dc_point_is_set_by_hand_in_w(
         refused = True
     assert refused is bool(says)
     assert says in capsys.readouterr().err
+
+
+# -- power tests
+
+
+def test_spc_10_show_says_how_far_a_test_is_and_what_it_found() -> None:
+    found = FoundPower(min_current_a=6.0, max_current_a=16.1, min_power_w=1380.0, max_power_w=3703.0, phases=("L1",))
+    says = FoundPower(min_power_w=5000.0, max_power_w=50_000.0, measured=False)
+    result = PowerTestResult(
+        connector="a1", source="cli", author="", ordered_at_ms=NOW_MS, until_ms=NOW_MS + 5 * MIN_MS, state="running",
+        asked_current_a=20.0, vehicle=found.model_copy(update={"at_least": True}), charge_point=says,
+        published_at_ms=NOW_MS, lifetime_ms=60_000,
+    )  # fmt: skip
+    over = result.model_copy(update={"connector": "a2", "state": PowerTestState.NO_ROOM, "vehicle": None})
+    order = PowerTest(connector="a3", source="page", until_ms=NOW_MS + 5 * MIN_MS, published_at_ms=NOW_MS)
+    rows = power_test.table(SITE, [order], [over, result], NOW_MS)
+    assert [row.cells[:3] for row in rows] == [
+        ("runs, 20 A, 5 min left", "6 to 16.1 A on L1, 1.4 to 3.7 kW at least", "5.0 to 50.0 kW (its package says)"),
+        ("not enough room for more, 20 A", "unknown", "5.0 to 50.0 kW (its package says)"),
+        ("ordered: the allocator has not taken it up", "", ""),
+    ]
+    assert power_test.under_way([order], []) == {"a3"}
+    again = PowerTest(connector="a2", source="cli", until_ms=NOW_MS + 1, published_at_ms=NOW_MS)
+    assert power_test.under_way([again], [over]) == set()

@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "target": "busbar.cli.target:app",
     "mode": "busbar.cli.mode:app",
     "advice": "busbar.cli.advice:app",
+    "power-test": "busbar.cli.power_test:app",
     "record": "busbar.cli.record:record",
     "replay": "busbar.cli.replay:replay",
     "allocate": "busbar.cli.allocate:allocate",

@@ -1,5 +1,5 @@
-"""What `busbar limit`, `target`, `mode` and `advice` share: something said by a source about a collector or an asset,
-which stands in the stream CONTROL until its end or its release, with its author and time.
+"""What `busbar limit`, `target`, `mode`, `advice` and `power-test` share: something said by a source about a collector
+or an asset, which stands in the stream CONTROL until its end or its release, with its author and time.
 
 A command is a `Kind` (what is said, and how it is shown) with a `set` of its own; `show` and `release` are here.
 """
@@ -61,7 +61,7 @@ class Kind:
 
     noun: str
     entity: str
-    """`collector` or `asset`."""
+    """`collector`, `asset` or `connector`."""
     columns: tuple[str, ...]
     subject: Callable[[], Subject]
     names: Callable[[Site], list[str]]

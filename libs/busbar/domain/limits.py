@@ -42,3 +42,6 @@ ADVICE_SILENCE_MS: Final = 20 * 60_000
 """Without new advice for so long it has ended (SPC-9)."""
 BATTERY_ADVICE_MS: Final = 100_000
 """Of an advice for a battery (SPC-13)."""
+POWER_TEST_MS: Final = 15 * 60_000
+"""A power test ends by itself after so long, where nothing else is said (SPC-10)."""
+POWER_TEST_LONGEST_MS: Final = 60 * 60_000

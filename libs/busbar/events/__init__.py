@@ -16,6 +16,7 @@ from busbar.events.grid import GridCommand
 from busbar.events.heartbeat import Heartbeat, ServiceState
 from busbar.events.limit import CollectorLimit, CollectorTarget, PowerSlot
 from busbar.events.mode import AssetMode, Mode
+from busbar.events.power_test import FoundPower, PowerTest, PowerTestResult, PowerTestState
 from busbar.events.report import EnergyReport, Transaction
 from busbar.events.result import Outcome, SetpointResult
 from busbar.events.session import Session, SessionPhase
@@ -27,8 +28,8 @@ from busbar.events.trace import CycleTrace, StatePart, TracedPower, TracedSetpoi
 __all__ = [
     "Advice", "AdviceSlot", "Alarm", "AssetMode", "AssetSample", "Binding", "CollectorLimit", "CollectorSample",
     "CollectorState", "CollectorTarget", "Command", "CommandReply", "ConnectorSample", "CycleTrace", "Decision",
-    "EnergyReport", "Event", "Fallback", "GridCommand", "Heartbeat", "Measurement", "Mode", "Outcome",
-    "PausedConnector", "PowerSlot", "Reason", "ReasonCode", "ServiceState", "Session", "SessionPhase", "Setpoint",
-    "SetpointResult", "Severity", "SiteSnapshot", "StatePart", "Sums", "TracedPower", "TracedSetpoint", "Transaction",
-    "UtcMs",
+    "EnergyReport", "Event", "Fallback", "FoundPower", "GridCommand", "Heartbeat", "Measurement", "Mode", "Outcome",
+    "PausedConnector", "PowerSlot", "PowerTest", "PowerTestResult", "PowerTestState", "Reason", "ReasonCode",
+    "ServiceState", "Session", "SessionPhase", "Setpoint", "SetpointResult", "Severity", "SiteSnapshot", "StatePart",
+    "Sums", "TracedPower", "TracedSetpoint", "Transaction", "UtcMs",
 ]  # fmt: skip

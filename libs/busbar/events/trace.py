@@ -7,6 +7,7 @@ from busbar.events.base import Event, UtcMs
 from busbar.events.fallback import Fallback
 from busbar.events.limit import CollectorLimit, CollectorTarget
 from busbar.events.mode import AssetMode
+from busbar.events.power_test import PowerTest
 from busbar.events.setpoint import Reason
 
 
@@ -49,6 +50,7 @@ class CycleTrace(Event):
     """Those that held; like the next two: none in recordings of before there were any."""
     modes: tuple[AssetMode, ...] = ()
     advice: tuple[Advice, ...] = ()
+    power_tests: tuple[PowerTest, ...] = ()
     utc_ms: UtcMs | None = None
     """Wall time, in which slots are stated; null in recordings of before there were any."""
     setpoints: tuple[TracedSetpoint, ...]

@@ -17,6 +17,7 @@ _NOUNS: Final = {
     ReasonCode.VEHICLE: "the vehicle's own maximum",
     ReasonCode.MANUAL: "a value set by hand{by}",
     ReasonCode.ADVICE: "advice{by}",
+    ReasonCode.POWER_TEST: "a power test{by}",
     ReasonCode.SURPLUS: "want of surplus",
     ReasonCode.IMBALANCE: "the limit of imbalance of {where}",
     ReasonCode.PAUSED: "the room below {where}{by}",

@@ -30,7 +30,7 @@ _WORDS: Final = {
     ReasonCode.IMBALANCE: "the difference between the phases of {where} is at its limit",
     ReasonCode.SURPLUS: "surplus mode: no more than what would be exported",
     ReasonCode.PHASE_SWITCH: "it is changing between one and three phases",
-    ReasonCode.POWER_TEST: "a power test runs",
+    ReasonCode.POWER_TEST: "a power test tries so much{by}",
     ReasonCode.MODE: "its mode asks for no more{by}",
     ReasonCode.SOC: "its state of charge allows no more",
     ReasonCode.RELEASE: "a limit has widened or ended: it is released slowly",
