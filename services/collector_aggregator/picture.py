@@ -61,6 +61,7 @@ def connector_sample(track: Track, now_ms: int) -> ConnectorSample:
         limit_a=limit_a,
         fallback_a=fallback_a,
         watchdog_s=watchdog_s,
+        phases=_phases(track) if track.entity.phase_dwell_s is not None else None,
         session_id=session.session_id if session is not None else None,
         session_energy_wh=session.energy_wh if session is not None else 0.0,
         plugged_at_ms=session.plugged_at_ms if session is not None else 0,
@@ -71,6 +72,11 @@ def at_voltage(sample: ConnectorSample, voltage_v: Three) -> ConnectorSample:
     """A DC connector measures power alone: its currents are those at the voltage of the meter above."""
     currents = [hypot(p, q) / v for p, q, v in zip(sample.power_w, sample.reactive_power_var, voltage_v, strict=True)]
     return sample.model_copy(update={"current_a": PhaseVector(*currents), "voltage_v": phases_of(voltage_v)})
+
+
+def _phases(track: Track) -> int | None:
+    """Of a connector that may be switched, by its newest telemetry: 1 or 3, for nothing else can be."""
+    return {1.0: 1, 3.0: 3}.get(track.said("phases") or 0.0)
 
 
 def asset_sample(track: Track, now_ms: int) -> AssetSample:

@@ -31,6 +31,7 @@ from spc_allocator.flexible.finish import Flexed, finish
 from spc_allocator.inputs import Inputs, observe
 from spc_allocator.learning import adopt, follow_sessions, learn, take_currents
 from spc_allocator.limits import push_background
+from spc_allocator.phases import being_switched, choose, follow
 from spc_allocator.power_test import advance
 from spc_allocator.rows import EPS, Bools, Floats, Network, slots_of, some
 from spc_allocator.sharing import Seen, frame, share
@@ -50,6 +51,7 @@ class Decided:
     """Collectors whose excess was answered by a cut."""
     uncontrollable: tuple[str, ...] = ()
     does_not_wake: tuple[str, ...] = ()
+    does_not_switch: tuple[str, ...] = ()
     export: tuple[tuple[str, str], ...] = ()
     """Collectors that inject more than they may, with words."""
     flexible: Flexed | None = None
@@ -58,6 +60,13 @@ class Decided:
     def told(self) -> dict[str, float]:
         """Setpoint of each connector by id."""
         return dict(zip(self.cycle.net.ids, self.setpoint_a.tolist(), strict=True))
+
+    def phases(self) -> list[int | None]:
+        """By slot, what each is to be switched to; None: as it is (SPC-20)."""
+        phases = self.state.phases
+        if phases is None:
+            return [None] * self.cycle.net.count
+        return [count or None for count in phases.told.tolist()]
 
     def why(self) -> dict[str, Reason]:
         """What made each setpoint, by id (SPC-17)."""
@@ -85,6 +94,7 @@ def decide(
     state, seen = see(net, previous, snapshot, inputs, now_ms)
     cycle = share(frame(net, state, seen, inputs, now_ms), check=check)
     wake(state, net.devices.toggles, now_ms)
+    choose(cycle)
     setpoint_a = _setpoints(cycle, state, now_ms)
     flexed = finish(cycle, state, seen.begun, now_ms) if seen.begun else None
     state.now_ms, state.snapshot = now_ms, snapshot.number
@@ -93,6 +103,7 @@ def decide(
         state, setpoint_a, cycle,
         guarded=tuple([names[index].id for index in seen.alert.collectors]),
         uncontrollable=_ids(net, state.uncontrollable),
+        does_not_switch=_ids(net, state.phases.failed) if state.phases is not None else (),
         does_not_wake=_ids(net, state.wake_tries >= ASLEEP),
         export=tuple({names[index].id: words for index, words in cycle.limits.export}.items()),
         flexible=flexed,
@@ -108,6 +119,7 @@ def see(
     adopt(net, state, obs, now_ms)
     follow_sessions(state, obs)
     top_a = take_currents(net, state, obs, now_ms)
+    follow(net, state, obs, now_ms)
     learn(net, state, obs, top_a, now_ms)
     booked = book(net, state, obs, top_a, now_ms)
     advance(net, state, obs, inputs, now_ms)
@@ -135,6 +147,9 @@ def _setpoints(cycle: Cycle, state: AllocatorState, now_ms: int) -> Floats:
     cycle.released = released(state, now_ms)
     if cycle.released is not None:
         told[cycle.released] = 0.0
+    cycle.switching = being_switched(net, state)
+    if cycle.switching is not None:
+        told[cycle.switching & ~obs.who.lost] = 0.0
     if net.pauses:
         told = np.maximum(told, net.devices.pause_a)
     begun = (cycle.present > state.started) & (told >= least_a)

@@ -47,6 +47,8 @@ class Cycle:
     """The guard's cuts: slot -> row -> what it leaves."""
     released: Bools | None = None
     """Whose release is taken back for a moment, to wake the vehicle."""
+    switching: Bools | None = None
+    """Who has 0 A while its phases are switched."""
 
     @property
     def load(self) -> Floats:

@@ -70,8 +70,8 @@ def reasons(cycle: Cycle, setpoint_a: Floats) -> list[Reason]:
         if not keys:
             once.append(slot)
         made[slot] = _reason(keys or (explain.by_turn(slot, told_a),), rank)
-    for slot in slots_of(cycle.released) if cycle.released is not None else ():
-        made[slot] = _reason(((ReasonCode.WAKING, 0.0, None, None, None),))
+    for slot, code in _interludes(cycle):
+        made[slot] = _reason(((code, 0.0, None, None, None),))
         changed[slot] = True
         once.append(slot)
     for slot in cycle.net.dc.slots.tolist() if cycle.net.dc is not None else ():
@@ -103,6 +103,14 @@ def _only_here(cycle: Cycle) -> list[int]:
     if bnd.steered is not None or bnd.dark is not None:
         once.update(slots_of(~cycle.present))
     return list(once)
+
+
+def _interludes(cycle: Cycle) -> Iterator[tuple[int, ReasonCode]]:
+    """Connectors at 0 for a moment, whatever else binds them."""
+    for slot in slots_of(cycle.released) if cycle.released is not None else ():
+        yield slot, ReasonCode.WAKING
+    for slot in slots_of(cycle.switching & cycle.present) if cycle.switching is not None else ():
+        yield slot, ReasonCode.PHASE_SWITCH
 
 
 def pause_ranks(cycle: Cycle) -> Ints:

@@ -150,13 +150,16 @@ def learn(net: Network, state: AllocatorState, obs: Observed, top: Floats, now_m
 
 def booked_phases(net: Network, state: AllocatorState) -> Bools:
     """3 x n: conductors on which a connector's setpoint is booked."""
-    return net.devices.wired & (state.unseen_ms < UNSEEN_MS)
+    booked: Bools = net.devices.wired & (state.unseen_ms < UNSEEN_MS)
+    if net.switchable is None or state.phases is None:
+        return booked
+    return state.phases.narrowed(net.devices.wired, booked, net.switchable.first, state.current_a)
 
 
 def fair_phases(booked: Bools, state: AllocatorState) -> Bools:
     """3 x n: conductors that count for equal power: those seen, or until one was, all that are booked."""
-    any_seen = state.seen[0] | state.seen[1] | state.seen[2]
-    return np.where(any_seen, state.seen & booked, booked)
+    used = state.seen & booked
+    return np.where(used[0] | used[1] | used[2], used, booked)
 
 
 def maximum_power_w(net: Network, state: AllocatorState, fair_v: Floats) -> Floats:

@@ -31,6 +31,7 @@ from busbar.domain.limits import MAX_AGE_TO_RAISE_MS, REACTION_TIME_S
 from busbar.units import THREE_PHASE_V, Phase
 from spc_allocator.dc import FLOWS_W, OBEYS, Dc
 from spc_allocator.flexible.assets import Assets
+from spc_allocator.switchable import FLOWS_A, switchable
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -42,8 +43,6 @@ SURPLUS: Final = 4
 """The channel of rows of PV surplus."""
 IMBALANCE: Final = 5
 """The first of the three channels of rows of imbalance, one a conductor."""
-FLOWS_A: Final = 1.0
-"""Above it current flows to a vehicle."""
 OBEYS_A: Final = 1.0
 """So much above its setpoint a connector still obeys."""
 EPS: Final = 1e-6
@@ -178,6 +177,7 @@ class Network:
         self.devices = _devices(site, self.entities)
         self.dc = Dc.among(site, self.entities, self.devices.minimum_a)
         self.pauses = some(self.devices.pause_a > 0.0)
+        self.switchable = switchable(site, self.entities)
         self.begin, self.end = _runs(site, self.entities)
         self.regions, self.region = _regions(site, self.entities, self.devices.surplus)
         self.rows = _rows(site, self.entities, self.regions, self.begin, self.end)

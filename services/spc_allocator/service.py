@@ -55,6 +55,7 @@ class SpcAllocator(Actor):
         self._mono_at_start_s = 0.0
         self._unable: frozenset[str] = frozenset()
         self._asleep: frozenset[str] = frozenset()
+        self._stuck: frozenset[str] = frozenset()
         self._exporting: dict[str, str] = {}
         self._missed: dict[str, str] = {}
 
@@ -193,6 +194,7 @@ class SpcAllocator(Actor):
         self.seq += 1
         published_at_ms, state = self.clock.utc_ms(), decided.state
         told, why = decided.setpoint_a.tolist(), reasons(decided.cycle, decided.setpoint_a)
+        phases = decided.phases()
         later = state.lowered_at_ms != state.now_ms
         for slot in later.argsort(kind="stable").tolist():
             entity = self.net.entities[slot]
@@ -201,7 +203,7 @@ class SpcAllocator(Actor):
                     asset=entity.id, driver=entity.driver, epoch=self.epoch, seq=self.seq,
                     published_at_ms=published_at_ms, lifetime_ms=SETPOINT_LIFETIME_MS,
                     current_a=None if entity.dc else told[slot], power_w=power_w(told[slot]) if entity.dc else None,
-                    reactive_power_var=None, phases=None, reason=why[slot], snapshot=state.snapshot,
+                    reactive_power_var=None, phases=phases[slot], reason=why[slot], snapshot=state.snapshot,
                 )  # fmt: skip
                 await self.bus.publish(SETPOINT, setpoint, entity.driver, entity.id)
         await self._tell_others(decided, published_at_ms)
@@ -224,9 +226,10 @@ class SpcAllocator(Actor):
     async def _report(self, decided: Decided) -> None:
         """Alarms for what a person should look at; each once, and over when it is over."""
         unable, asleep = frozenset(decided.uncontrollable), frozenset(decided.does_not_wake)
-        exporting = dict(decided.export)
+        exporting, stuck = dict(decided.export), frozenset(decided.does_not_switch)
         await self._report_targets(dict(decided.flexible.missed) if decided.flexible else {})
-        if unable == self._unable and asleep == self._asleep and exporting.keys() == self._exporting.keys():
+        as_before = unable == self._unable and asleep == self._asleep and stuck == self._stuck
+        if as_before and exporting.keys() == self._exporting.keys():
             return
         for name in sorted(unable | self._unable):
             text = f"{name} draws more than it is told or does not take a decrease: booked as it is, check the device"
@@ -234,10 +237,13 @@ class SpcAllocator(Actor):
         for name in sorted(asleep | self._asleep):
             text = f"the vehicle at {name} took no current after a pause: it is paused last from now on"
             await self.alarm(name, "does_not_wake", text, active=name in asleep)
+        for name in sorted(stuck | self._stuck):
+            text = f"{name} did not switch its phases in time: it goes on as it was; check its settings and relay"
+            await self.alarm(name, "does_not_switch", text, active=name in stuck)
         for name in sorted(exporting.keys() | self._exporting.keys()):
             text = exporting.get(name, "export is within its limit")
             await self.alarm(name, "export_excess", text, Severity.ERROR, active=name in exporting)
-        self._unable, self._asleep, self._exporting = unable, asleep, exporting
+        self._unable, self._asleep, self._stuck, self._exporting = unable, asleep, stuck, exporting
 
     async def _report_targets(self, missed: dict[str, str]) -> None:
         if missed.keys() == self._missed.keys():

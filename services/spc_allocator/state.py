@@ -20,6 +20,7 @@ from busbar.units import NOMINAL_VOLTAGE_V
 from spc_allocator.flexible.state import FlexState
 from spc_allocator.kept import Kept
 from spc_allocator.rows import Bools, Floats, Ints, Network
+from spc_allocator.switchable import PhaseState
 from spc_allocator.trials import Trials
 from spc_allocator.windows import MaxWindow, number, plain
 
@@ -103,6 +104,8 @@ class AllocatorState:
     """Of assets other than connectors; None until there is something to remember."""
     trials: Trials | None = None
     """Power tests; None until one was ordered."""
+    phases: PhaseState | None = None
+    """Of connectors that can be switched between one and three phases; None: there are none."""
     voltage_v: Floats = field(default_factory=lambda: np.full(3, NOMINAL_VOLTAGE_V))
     voltage_at_ms: int = 0
     now_ms: int = 0
@@ -162,6 +165,8 @@ class AllocatorState:
             digest.update(self.flexible.bytes())
         if self.trials is not None:
             digest.update(self.trials.bytes())
+        if self.phases is not None:
+            digest.update(self.phases.bytes())
         return digest.hexdigest()
 
 
@@ -180,7 +185,7 @@ def _no(*shape: int) -> Bools:
 _SCALARS = ("voltage_at_ms", "now_ms", "started_at_ms", "quarter", "snapshot")
 _ALL = tuple(f.name for f in fields(AllocatorState))
 _values = attrgetter(*_ALL)
-_COPIED = tuple(name for name in _ALL if name not in (*_SCALARS, "kept", "flexible", "trials"))
+_COPIED = tuple(name for name in _ALL if name not in (*_SCALARS, "kept", "flexible", "trials", "phases"))
 _OF_VEHICLE = (
     "flowing", "anchor_ms", "present", "on", "started", "need", "paused_at_ms", "fits_since_ms", "resumed_at_ms",
     "starts_ms", "wake_tries", "surplus_on", "surplus_since_ms",
@@ -208,6 +213,8 @@ def dump(state: AllocatorState, net: Network, windows: bool = True) -> bytes:
         body["flexible"] = state.flexible.dump(net, windows)
     if state.trials is not None:
         body["power_tests"] = state.trials.dump(net)
+    if state.phases is not None:
+        body["phases"] = state.phases.dump(net.ids)
     if windows:
         body["windows"] = {
             "cap": state.cap_window.dump(),
@@ -243,6 +250,9 @@ def restore(data: bytes, net: Network, now_ms: int) -> AllocatorState:
             state.flexible.load(body["flexible"], net, body["fingerprint"] == net.site.fingerprint)
         if "power_tests" in body:
             state.trials = Trials.load(body["power_tests"], net)
+        if "phases" in body and net.switchable is not None:
+            state.phases = PhaseState.fresh(net.count)
+            state.phases.load(body["phases"], net.ids)
         if "windows" in body and body["fingerprint"] == net.site.fingerprint:
             windows = body["windows"]
             state.cap_window = state.cap_window.loaded(**windows["cap"])

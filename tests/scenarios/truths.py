@@ -37,14 +37,14 @@ def broken_rows(world: World, *, reserves: bool = True) -> list[str]:
         pausable = [o for o in below if o.reachable and not world.must_run(o.entity.id)]
         active, reactive = world.flow_a(collector.id)
         for outlet in below:
-            for phase in outlet.entity.root_phases[: outlet.used]:
-                more_a = world.told[outlet.entity.id] - outlet.current_a
+            for own, phase in enumerate(outlet.entity.root_phases[: outlet.may_use]):
+                more_a = world.told[outlet.entity.id] - (outlet.current_a if own < outlet.used else 0.0)
                 active[phase] += more_a * outlet.takes(phase, world.volts)
         reserve = reserve_a(world, collector.id) if reserves else 0.0
         limit = [r - reserve for r in collector.root_rated_a]
         for phase in collector.root_phases:
             over = active[phase] > 0 and math.hypot(active[phase], reactive[phase]) > max(limit[phase], 0.0) + DUST_A
-            users = [o for o in pausable if o.vehicle and phase in o.entity.root_phases[: o.used]]
+            users = [o for o in pausable if o.vehicle and phase in o.entity.root_phases[: o.may_use]]
             if over and any(world.told[o.entity.id] > world.pause_a(o.entity.id) for o in users):
                 wrong.append(f"{collector.id} {phase.name}: {active[phase]:.2f} A told, limit {limit[phase]:.2f} A")
         limits = [v.import_limit_w for (_, c), v in world.limits.items() if c == collector.id]

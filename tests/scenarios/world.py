@@ -65,7 +65,8 @@ def site_of(
                 {
                     "id": c["id"], "collector": c["collector"], "phases": c.get("phases", ["L1", "L2", "L3"]),
                     "max_current_a": c.get("max_a", 32), "weight": c.get("weight", 1.0),
-                    "surplus": c.get("surplus", "off"),
+                    "surplus": c.get("surplus", "off"), "phase_switching": c.get("phase_switching", "off"),
+                    "phase_dwell_s": c.get("phase_dwell_s", 600.0),
                 }
             ],
         }
@@ -137,13 +138,31 @@ class Outlet:
     sessions: int = 0
     toggles: int = 0
     """How often its release was taken back."""
+    phases: int = 3
+    """What it is switched to."""
+    shows_phases: int | None = 3
+    """Its register; None: cannot be read."""
+    relay_s: float = 5.0
+    """What its register shows is done so much later; nothing flows meanwhile."""
+    relay_at_s: float | None = None
+    takes_phases: bool = True
+    switches: list[tuple[float, float]] = field(default_factory=list)
+    """When it was switched, and what flowed when it was told."""
 
     @property
     def used(self) -> int:
         """Conductors on which its vehicle draws."""
+        return self._used(self.phases)
+
+    @property
+    def may_use(self) -> int:
+        """The same, and those that it will draw from when a switch under way is done."""
+        return self._used(max(self.phases, self.shows_phases or 3))
+
+    def _used(self, switched: int) -> int:
         if self.vehicle is None:
             return 0
-        return 3 if self.entity.dc else min(self.vehicle.phases, len(self.entity.root_phases))
+        return 3 if self.entity.dc else min(self.vehicle.phases, len(self.entity.root_phases), switched)
 
     def takes(self, phase: int, volts: Sequence[float]) -> float:
         """Amperes on a conductor of the grid connection for one of its setpoint."""
@@ -305,13 +324,27 @@ class World:
             written = outlet.pending[-1][1] if outlet.pending else outlet.limit_a
             if outlet.reachable and outlet.obeys and value != written:
                 outlet.pending.append((self.now_s + self.latency_s, value))
+        for outlet, count in zip(map(self.outlets.__getitem__, self.net.ids), decided.phases(), strict=True):
+            self._switch(outlet, count)
         return decided
+
+    def _switch(self, outlet: Outlet, count: int | None) -> None:
+        """The device is told its phases, shows them at once, and does it when its relay is ready."""
+        if count is None or outlet.shows_phases in (None, count) or not (outlet.reachable and outlet.takes_phases):
+            return
+        outlet.switches.append((self.now_s, outlet.current_a))
+        outlet.shows_phases, outlet.relay_at_s = count, self.now_s + outlet.relay_s
 
     def _device(self, outlet: Outlet) -> None:
         while outlet.pending and outlet.pending[0][0] <= self.now_s:
             limit_a = min(outlet.pending.pop(0)[1], outlet.most_a)
             outlet.toggles += limit_a == 0.0 < outlet.limit_a
             outlet.limit_a = limit_a
+        if outlet.relay_at_s is not None:
+            outlet.current_a = 0.0
+            if self.now_s >= outlet.relay_at_s:
+                outlet.relay_at_s, outlet.phases = None, outlet.shows_phases or outlet.phases
+            return
         vehicle = outlet.vehicle
         if vehicle is None or outlet.out:
             outlet.current_a = 0.0
@@ -412,6 +445,7 @@ class World:
             connector=outlet.entity.id, status=_status(outlet), reachable=True, age_ms=0, sampled_at_ms=self.now_ms,
             current_a=PhaseVector(*currents), power_w=self._watts(currents), reactive_power_var=PhaseVector(),
             voltage_v=PhaseVector(*self.volts), limit_a=outlet.limit_a, fallback_a=6.0, watchdog_s=30.0,
+            phases=outlet.shows_phases if outlet.entity.phase_dwell_s is not None else None,
             session_id=f"{outlet.entity.id}-{outlet.sessions}" if vehicle else None,
             session_energy_wh=vehicle.energy_wh if vehicle else 0.0,
             plugged_at_ms=self.now_ms - round((self.now_s - outlet.plugged_at_s) * 1000) if vehicle else 0,

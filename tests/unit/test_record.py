@@ -71,7 +71,8 @@ def any_state(seed: int) -> AllocatorState:
         setattr(state.flexible, part.name, drawn(getattr(state.flexible, part.name)))
     state.trials = any_trials(rng)
     for item in fields(AllocatorState):
-        if item.name not in ("kept", "flexible", "trials"):  # what is kept is worked out anew from the rest
+        # kept: made anew; phases: nothing is switched on this site
+        if item.name not in ("kept", "flexible", "trials", "phases"):
             setattr(state, item.name, drawn(getattr(state, item.name)))
     return state
 

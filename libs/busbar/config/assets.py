@@ -30,6 +30,10 @@ class Connector(Model):
     """Share of scarce power against others."""
     surplus: Literal["off", "minimum", "only"] = "off"
     """PV surplus mode (SPC-20). `minimum`: 6 A plus what would be exported; `only`: that alone."""
+    phase_switching: Literal["off", "auto"] = "off"
+    """`auto`: charges on one phase where three have not enough, if its package can switch (SPC-20)."""
+    phase_dwell_s: Annotated[float, Field(ge=60, le=86400)] = 600.0
+    """Least time between two switches of phases: contactors and vehicles wear."""
 
 
 class AcChargePoint(Model):

@@ -74,6 +74,7 @@ def check_packages(draft: Draft) -> Iterator[Problem]:
             yield from _watchdog(asset.path, asset.it, facts)
             if isinstance(asset.it, AcChargePoint):
                 yield from _stated_fallback(asset.path, asset.it, facts)
+                yield from _phase_switching(asset.path, asset.it, facts)
             else:
                 yield from _smallest_power(asset.path, asset.it, facts)
         elif isinstance(asset.it, Battery):
@@ -111,6 +112,20 @@ def _stated_fallback(path: str, charger: AcChargePoint, facts: PackageFacts) -> 
     elif stated_a is not None and 0 < stated_a < MIN_CURRENT_A:
         yield error("no_such_current", f"{path}.fallback_a", "a connector has 0 A or at least 6 A",
                     "write 0 or 6 or more", value=stated_a, entity=charger.id)  # fmt: skip
+
+
+def _phase_switching(path: str, charger: AcChargePoint, facts: PackageFacts) -> Iterator[Problem]:
+    """SPC-20: only where there is something to switch, and a way to see that it was."""
+    for number, connector in enumerate(charger.connectors):
+        if connector.phase_switching == "off":
+            continue
+        place = f"{path}.connectors[{number}].phase_switching"
+        if facts.phase_switch is None:
+            yield error("no_phase_switch", place, "its device package knows no way to switch phases and to see it done",
+                        "leave it out, or use a package that can", entity=connector.id)  # fmt: skip
+        if len(connector.phases) != 3:
+            yield error("few_phases", place, "it is not wired to three conductors: there is nothing to switch",
+                        "leave it out", value=connector.phases, entity=connector.id)  # fmt: skip
 
 
 def _smallest_power(path: str, charger: DcChargePoint, facts: PackageFacts) -> Iterator[Problem]:

@@ -18,6 +18,16 @@ from busbar.units import DC_START_W, MIN_CURRENT_A, THREE_PHASE_V
 
 
 @dataclass(frozen=True, slots=True)
+class PhaseSwitch:
+    """How a device is switched between one and three phases (SPC-20)."""
+
+    at_zero: bool = True
+    """Nothing may flow meanwhile; False: it sees to that itself."""
+    settle_s: float = 0.0
+    """For so long after its read-back it may still be switching."""
+
+
+@dataclass(frozen=True, slots=True)
 class PackageFacts:
     """Facts of one device package. `fallback_a` is what the device does by itself when it hears nothing (FB-3). Of a DC
     charger, which is set in W, currents are those of a balanced load at 230 V (`busbar.units.THREE_PHASE_V`)."""
@@ -42,6 +52,8 @@ class PackageFacts:
     watchdog_range_s: tuple[float, float] | None = None
     on_silence: Literal["zero", "free", "unknown"] = "unknown"
     """What a device set in W does by itself when it hears nothing: stops, or gives all that it can."""
+    phase_switch: PhaseSwitch | None = None
+    """None: it cannot be switched, or nothing shows whether it did."""
     instances: tuple[int, int] = (1, 1)
     unit_id: int = 1
     proven: bool = True
@@ -105,6 +117,7 @@ def facts_of(package: Any) -> PackageFacts:
         watchdog_s=watchdog.timeout_s if watchdog and not watchdog.timeout_point else None,
         watchdog_range_s=watchdog.timeout_range_s if watchdog and watchdog.timeout_point else None,
         on_silence=_on_silence(watchdog),
+        phase_switch=_phase_switch(package),
         instances=(instances.min, instances.max) if instances else (1, 1),
         unit_id=package.transport.unit_id,
         proven=package.proven,
@@ -118,6 +131,13 @@ def _fallback_a(package: Any, per_a: float) -> float | Literal["settable", "by_h
     if watchdog.fallback_point in package.points:
         return "settable" if "w" in package.points[watchdog.fallback_point].access else "by_hand"
     return watchdog.fallback_value / per_a if isinstance(watchdog.fallback_value, float | int) else "unknown"
+
+
+def _phase_switch(package: Any) -> PhaseSwitch | None:
+    command = package.commands.get("set_phases")
+    if command is None or command.verify is None:
+        return None
+    return PhaseSwitch(at_zero=command.at_zero, settle_s=command.settle_s)
 
 
 def _on_silence(watchdog: Any) -> Literal["zero", "free", "unknown"]:

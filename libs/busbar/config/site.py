@@ -77,6 +77,8 @@ class Entity:
     min_current_a: float = 0.0
     """Least at which the site file lets a connector charge; of a DC connector its power at 230 V."""
     charge_point: ChargePoint | None = None
+    phase_dwell_s: float | None = None
+    """Least time between two switches between one and three phases; None: it is not switched (SPC-20)."""
     flexible: Flexible | None = None
     """The entry of the file, where the allocator sets its power."""
 
@@ -203,6 +205,7 @@ def _connector(asset: AcChargePoint, connector: Connector, tree: Tree, driver: s
         phases=phases, root_phases=tree.in_root_frame(connector.collector, phases),
         max_current_a=connector.max_current_a, weight=connector.weight, poll_ms=1000, rated_power_w=0.0,
         reversed=False, charge_point=asset,
+        phase_dwell_s=connector.phase_dwell_s if connector.phase_switching == "auto" else None,
     )  # fmt: skip
 
 

@@ -300,6 +300,10 @@ class Command(Model):
     min_interval_ms: Annotated[int, Field(ge=0)] = 0
     refresh: bool = False
     """Repeat while active, see the watchdog."""
+    at_zero: bool = False
+    """Told only while nothing flows: who is charging is paused for it (SPC-20)."""
+    settle_s: Annotated[float, Field(ge=0, le=120)] = 0.0
+    """For so long after its read-back the device may still be carrying it out."""
     steps: Annotated[list[Step], Field(min_length=1, max_length=16)]
     verify: Verify | None = None
 

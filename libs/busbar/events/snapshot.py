@@ -51,6 +51,8 @@ class ConnectorSample(Event):
     """Fallback value read back from the device; None: unverified."""
     watchdog_s: float | None
     """Watchdog time read back from the device; None: unverified."""
+    phases: int | None = None
+    """1 or 3: conductors that its outlet is switched to, read back; None: not read, or never switched."""
     session_id: str | None = None
     session_energy_wh: float = 0.0
     plugged_at_ms: UtcMs = 0
