@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from busbar.config.site import Entity
 from busbar.devices.package import DevicePackage
@@ -17,6 +17,7 @@ from busbar.domain.quality import Quality
 from busbar.events import Fallback, Session, Setpoint, SetpointResult, Severity
 from busbar.units import THREE_PHASE_V
 from field_driver_modbus.keeper import Points, Problem, Qualities, WatchdogKeeper, number
+from field_driver_modbus.phases import Phases
 from field_driver_modbus.sessions import Sample, SessionTracker
 from field_driver_modbus.stages import ConnectorStages, Target
 from field_driver_modbus.writer import ECHO, Order, Report, Writer
@@ -42,9 +43,10 @@ class ConnectorUnit:
         self._driver = driver
         self._booked_a = booked_a
         self._writer: Writer | None = None
+        self._phases = Phases(may=entity.phase_dwell_s is not None)
         self._tracker = SessionTracker(entity.id, driver, last)
         self._problems: dict[str, Problem] = {}
-        self._reported: tuple[str, Report] | None = None
+        self._reported: tuple[str, Report, Report | None] | None = None
         self._reported_s = 0.0
 
     @property
@@ -64,6 +66,7 @@ class ConnectorUnit:
         else:
             max_age_s = plan.fast.max_age_for_control_ms / 1000.0
             self._writer = Writer(command, self._keeper(plan), max_age_s, echo=echo, exponents=exponents)
+            self._phases.fit(plan, exponents)
 
     def _keeper(self, plan: DevicePlan) -> WatchdogKeeper | None:
         point = self.entity.charge_point
@@ -77,11 +80,15 @@ class ConnectorUnit:
 
     def lost(self) -> None:
         """The connection to the device is gone."""
+        self._phases.lost()
         if self._writer is not None:
             self._writer.lost()
 
     def setpoint(self, setpoint: Setpoint, life_left_s: float, now_s: float) -> bool:
-        return self.stages.setpoint(setpoint, life_left_s, now_s)
+        counts = self.stages.setpoint(setpoint, life_left_s, now_s)
+        if counts:
+            self._phases.setpoint(setpoint)
+        return counts
 
     def fallback(self, event: Fallback, life_left_s: float, now_s: float) -> None:
         self.stages.fallback(event, life_left_s, now_s)
@@ -100,6 +107,7 @@ class ConnectorUnit:
             self._problems.pop("unknown_status", None)
         if self._writer is not None:
             self._writer.observe(points, quality, asked_s, now_s)
+            self._phases.observe(points, quality, asked_s, now_s)
             limit_a = self._writer.device_limit
             if limit_a is not None and not self.stages.adopted:
                 self.stages.adopt(limit_a, self._booked_a)
@@ -109,8 +117,11 @@ class ConnectorUnit:
         """What is to be written now, and to whom the outcome is told."""
         if self._writer is None:
             return None
-        order = self._writer.order(self.stages.target(now_s), now_s)
-        return None if order is None else (order, self._writer)
+        target = self.stages.target(now_s)
+        order = self._writer.order(target, now_s)
+        if order is not None or not self._phases.asked:
+            return None if order is None else (order, self._writer)
+        return self._phases.order(target, self._writer.report(target), self.stages.bounded, now_s)
 
     def result(self, now_s: float, at_ms: int) -> SetpointResult | None:
         """The result where it has changed, and every 10 s."""
@@ -118,14 +129,16 @@ class ConnectorUnit:
         report = self._report(target)
         if report is None:
             return None
-        shown = (target.stage, report)
+        phases = self._phases.report(target)
+        shown = (target.stage, report, phases)
         if shown == self._reported and now_s - self._reported_s < RESULT_PERIOD_S:
             return None
-        self._reported, self._reported_s, why = shown, now_s, target.why(now_s)
+        self._reported, self._reported_s = shown, now_s
+        details = [report.detail, f"phases: {phases.detail}" if phases and phases.detail else "", target.why(now_s)]
         return SetpointResult(
             asset=self.id, driver=self._driver, epoch=target.epoch, seq=max(target.seq, 0), outcome=report.outcome,
             **self._in_unit(report), stage=str(target.stage),
-            detail=f"{report.detail}; {why}" if report.detail else why, measured_at_ms=at_ms,
+            **_of_phases(phases), detail="; ".join([text for text in details if text]), measured_at_ms=at_ms,
         )  # fmt: skip
 
     def _in_unit(self, report: Report) -> dict[str, float | None]:
@@ -155,7 +168,17 @@ class ConnectorUnit:
     def problems(self) -> dict[str, Problem]:
         """Open problems by code."""
         theirs = None if self._writer is None else self._writer.problems
-        return {**self._problems, **theirs} if theirs else self._problems
+        if not (theirs or self._phases.asked):
+            return self._problems
+        return {**self._problems, **(theirs or {}), **self._phases.problems}
+
+
+def _of_phases(report: Report | None) -> dict[str, Any]:
+    """The part of a result that tells of phases."""
+    if report is None:
+        return {}
+    applied = None if report.applied is None else round(report.applied)
+    return {"requested_phases": round(report.requested), "applied_phases": applied, "phases_outcome": report.outcome}
 
 
 def _flow_a(points: Points, quality: Qualities) -> float:

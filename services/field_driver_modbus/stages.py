@@ -156,6 +156,11 @@ class ConnectorStages:
         """True once there is something to keep."""
         return self._kept_a is not None
 
+    @property
+    def bounded(self) -> bool:
+        """A fallback event was in force when `target` was last asked, whether or not it made anything smaller."""
+        return bool(self._bounds)
+
     def target(self, now_s: float) -> Target:
         """What counts at `now_s`. In `hold` the answers never rise."""
         if self._unbound is not None and now_s < self._fresh_until_s and not self._bounds:

@@ -197,7 +197,7 @@ class Writer:
         self._next_try_s = now_s + self._pause_s()
         if self._attempts >= ATTEMPTS_BEFORE_ALARM:
             self._problems["setpoint_refused"] = Problem(
-                f"the device refuses {order.value:g} {self._command.unit}: {text}; retried"
+                f"the device refuses {self._said(order.value)}: {text}; retried"
             )
 
     def report(self, target: Target) -> Report:
@@ -284,7 +284,7 @@ class Writer:
             self._taken(verdict, "")
         elif verdict is Outcome.CLAMPED and not self._doubtful(told):
             if late:
-                self._taken(verdict, f"the device limits itself to {self._seen:g} {self._command.unit}")
+                self._taken(verdict, f"the device limits itself to {self._said(self._seen)}")
         else:
             self._doubt(told, now_s)
             if late and not self._again:
@@ -312,13 +312,16 @@ class Writer:
         """The device does not show what it was told: an alarm when that lasts, also while setpoints go on changing."""
         if self._doubt_since_s is None:
             self._doubt_since_s = self._last_write_s
-        self._detail = f"told {told:g} {self._command.unit}, shows {self._seen:g} {self._command.unit}"
+        self._detail = f"told {self._said(told)}, shows {self._said(self._seen)}"
         lasts = now_s - self._doubt_since_s >= ATTEMPTS_BEFORE_ALARM * self._within_s
         if lasts and not self._only_less(told):
             self._problems["setpoint_not_taken"] = Problem(
                 f"the device does not take its setpoint: {self._detail}; written again every {SLOW_RETRY_S:g} s. "
                 "Check that it may be controlled by Modbus and that nothing else controls it"
             )
+
+    def _said(self, value: float | None) -> str:
+        return "nothing" if value is None else f"{value:g} {self._command.unit}".rstrip()
 
     def _not_taken(self, told: float, now_s: float) -> None:
         self._attempts += 1

@@ -86,6 +86,8 @@ class CommandPlan:
     step: float | None
     min_interval_ms: int
     refresh: bool
+    at_zero: bool
+    """Told only while nothing flows."""
     verify: VerifyPlan | None
     whole: str | None
     """Vocabulary name of the point of which the device takes a share; None: it takes the value itself."""
@@ -207,7 +209,7 @@ def command_plan(
     names = {**(derived or {}), **{key: point.name for key, point in placed.items()}}
     return CommandPlan(
         name, command.unit, command.range[0], command.range[1], command.zero, command.pause, command.step,
-        command.min_interval_ms, command.refresh,
+        command.min_interval_ms, command.refresh, command.at_zero,
         VerifyPlan(names[verify.point], verify.within_ms, verify.tolerance, verify.one_sided) if verify else None,
         names[share.of] if share else None, share.factor if share else 1.0, command.round,
         tuple((s, placed[s.write]) for s in command.steps), max_registers,

@@ -28,6 +28,11 @@ class SetpointResult(Event):
     """Read back from the device; None where nothing could be read."""
     requested_w: float | None = None
     applied_w: float | None = None
+    requested_phases: int | None = None
+    """1 or 3, of a connector that is switched (SPC-20); None: nobody asks."""
+    applied_phases: int | None = None
+    """Read back from the device."""
+    phases_outcome: Outcome | None = None
     stage: str
     """Stage of the driver: fresh, hold or fallback (failure.md)."""
     detail: str = ""
