@@ -4,8 +4,8 @@
 three when their minimum has fitted for 60 s. Rows are fuses, power limits and, in surplus mode, surplus: 300 W more
 than enough for three phases; in mode `minimum` it is no matter for one, which that mode has always. Beside it the
 others keep their minima, and of what they have more only as much as would be their equal share in watts. Never sooner
-after the last switch than the site file's dwell, nor on inputs that are too old, nor to three for a vehicle that does
-not take what it is told.
+after the last switch than the site file's dwell, nor on inputs that are too old, nor during a power test, nor to three
+for a vehicle that does not take what it is told.
 
 **How.** It is told 0 A, if its package says so, but keeps its place in the rows. When it shows 0 A and nothing flows it
 is told its phases. When it has shown them for the package's time it goes on; the ramp starts anew, and what was learned
@@ -73,6 +73,8 @@ def choose(cycle: Cycle) -> None:
     able = np.minimum.reduce(cycle.bounds.table[[b for b in MAY_PAUSE if b != Bound.SURPLUS]])
     may = cycle.obs.who.active & cycle.bounds.may_raise & (able >= net.devices.minimum_a)
     may &= ~(net.devices.must_run & net.switchable.at_zero)
+    if state.trials is not None:
+        may[list(state.trials.asked())] = False
     taken_a = np.zeros(net.rows.count)
     for slot in net.switchable.slots:
         if phases.to[slot]:

@@ -47,6 +47,7 @@ LEDGER: dict[str, Entry] = {
     "EV-03": Entry(Verdict.EQUAL, "what they book for the idle one is our dynamic reserve (SPC-5)"),
     "EV-06": Entry(Verdict.EQUAL),
     "EV-08": Entry(Verdict.EQUAL),
+    "EV-10": _WHOLE,
     "EV-11": Entry(Verdict.EQUAL),
     "EV-16": Entry(Verdict.EQUAL, "how they get there is another matter: 5 kW, then measured + 7 kW (SPC-11)"),
     "EV-18": Entry(Verdict.EQUAL, "before rounding; told are 30 A"),
@@ -54,6 +55,7 @@ LEDGER: dict[str, Entry] = {
     "VC-02": Entry(Verdict.EQUAL),
     "VC-03": Entry(Verdict.EQUAL),
     "VC-05": Entry(Verdict.EQUAL),
+    "VC-08": Entry(Verdict.EQUAL, "after 120 s down, 60 s up, and no sooner than the dwell (SPC-20)"),
     "VC-07": Entry(
         Verdict.WHOLE, f"{_WHOLE.why}; 0, which means no limit to them, is a real limit to us (SPC-7)"
     ),
@@ -103,9 +105,7 @@ LEDGER: dict[str, Entry] = {
 
 NOT_BUILT: dict[str, str] = {
     "EV-05": "bidirectional charging (SPC-22)",
-    "EV-10": "switching between 1 and 3 phases (SPC-20)",
     "EV-13": "collector targets and bidirectional charging (SPC-8, SPC-22)",
-    "VC-08": "switching between 1 and 3 phases (SPC-20)",
     "VC-10": "power strategy: priority classes and surplus (SPC-20, SPC-24)",
     "OE-14": "a translation: its data does not say which car is forced (SPC-9, SPC-20)",
     "AC-07": "networks without neutral: line-to-line connection (it_230)",

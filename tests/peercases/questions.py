@@ -8,6 +8,7 @@ from typing import Any
 
 from peercases import powers
 from peercases.translate import (
+    DWELL_S,
     UNIT_A,
     Case,
     background,
@@ -122,6 +123,47 @@ def first_setpoint_a(case: Case) -> Answer:
     return {"A": case["expected"]["set_a"]}, {"A": world.told[case["charge_points"][0]["id"]]}
 
 
+def phases(case: Case) -> Answer:
+    """Each for itself: so many phases now, so much room; how many in the end."""
+    theirs, ours = Numbers(), Numbers()
+    for vector in case["expected"]["vectors"]:
+        now, room_w = vector["phases"], vector["available_w"]
+        world, name = _switched(case, now, vector["charge_w"])
+        world.limit(case["tree"][0]["id"], "case", import_w=room_w)
+        world.run_to(2 * DWELL_S)
+        key = f"{now} phases, {vector['charge_w']} W drawn, room for {room_w} W"
+        theirs[key], ours[key] = vector["expected_phases"], world.outlets[name].phases
+    return theirs, ours
+
+
+def phases_in_time(case: Case) -> Answer:
+    """On one phase as long as the dwell holds it there, then on three, then the limit falls to 0 W."""
+    expected = case["expected"]
+    held, free = expected["call_0s"]["enforced"], expected["call_60s"]["slot_before_the_limit"]
+    world, name = _switched(case, held["phases"], 0.0)
+    theirs: Numbers = {
+        "held: phases": held["phases"], "held: A": held["a"], "then: phases": free["phases"], "then: A": free["a"],
+        "at 0 W: A": expected["call_120s"]["enforced"]["a"],
+    }  # fmt: skip
+    ours = Numbers()
+    for key, until_s in (("held", DWELL_S), ("then", 3 * DWELL_S)):
+        world.run_to(until_s)
+        ours |= {f"{key}: phases": world.outlets[name].phases, f"{key}: A": world.told[name]}
+    world.limit(case["tree"][-1]["id"], "case", import_w=0.0)
+    world.step()
+    return theirs, ours | {"at 0 W: A": world.told[name]}
+
+
+def _switched(case: Case, count: int, power_w: float) -> tuple[World, str]:
+    """The case's only connector on so many phases, drawing so much."""
+    world, name = site_world(case), case["charge_points"][0]["id"]
+    outlet = world.outlets[name]
+    plug(world, name, power_w / (count * U))
+    outlet.phases = outlet.shows_phases = count
+    world.state = AllocatorState.fresh(world.net, world.now_ms)
+    return world, name
+
+
 def _newcomer(case: Case) -> World:
     world = site_world({**case, "charge_points": [{**p, "connected": False} for p in case["charge_points"]]})
     world.run_to(30.0)
@@ -210,6 +252,8 @@ QUESTIONS: tuple[tuple[Callable[[dict[str, Any]], bool], Callable[[Case], Answer
     (lambda e: "distributable_w" in str(e), distributable),
     (lambda e: "steps_a" in e, ramped),
     (lambda e: "requested" in str(e), deltas),
+    (lambda e: "expected_phases" in str(e), phases),
+    (lambda e: "slot_before_the_limit" in str(e), phases_in_time),
     (lambda e: "hems" in str(e), clamps),
     (lambda e: "limit_a" in e, single_phase_limit),
     (lambda e: "setpoint_w" in e, first_setpoint_w),

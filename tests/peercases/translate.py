@@ -6,6 +6,7 @@
 | `limit_w` of a node | its power limit; 0 is a variable limit of 0 W |
 | AC charge point | connector with maximum `max_a` or `max_w` and minimum `min_a` or `min_w` (W at 230 V) |
 | forced | set by hand to its maximum |
+| switchable | `phase_switching: auto`, a package that needs 0 A for it; conductors in the order of the case |
 | connected | a vehicle that uses all its phases and takes whatever it is given |
 | not connected, kind `reserve` | a free connector, and a dynamic reserve for one |
 | `meter_w`, with what the cars draw (`measured_w`) | the difference is background: load, or generation where negative |
@@ -22,7 +23,7 @@ from __future__ import annotations
 from typing import Any
 
 from busbar.config.model import SiteFile
-from busbar.config.packages import PackageFacts
+from busbar.config.packages import PackageFacts, PhaseSwitch
 from busbar.config.site import compile_site
 from scenarios.world import U, World, site_of
 from spc_allocator.rows import POWER
@@ -31,6 +32,8 @@ from spc_allocator.state import AllocatorState
 NEVER_BINDS_A = 400.0
 UNIT_A = 20.0
 STEADY_S = 90
+DWELL_S = 3600.0
+"""Between two switches of phases: longer than the way to the maximum by 1 A a minute."""
 AT_MOST_S = 7200
 Case = dict[str, Any]
 
@@ -44,12 +47,13 @@ def site_world(case: Case, **root: Any) -> World:
     connectors = [
         {"id": point["id"], "collector": point.get("node") or top,
          **({"max_w": 3 * U * _max_a(point)} if point.get("type") == "DC" else
-            {"phases": point["phases"], "max_a": max(6.0, _max_a(point))})}
+            {"phases": point["phases"], "max_a": max(6.0, _max_a(point)),
+             "phase_switching": "auto" if point.get("switchable") else "off", "phase_dwell_s": DWELL_S})}
         for point in case["charge_points"]
     ]  # fmt: skip
     site = site_of(collectors, connectors)
     minimum_a = max([6.0, *(_min_a(point) for point in case["charge_points"])])
-    facts = PackageFacts("ac_charger", minimum_a=minimum_a)
+    facts = PackageFacts("ac_charger", minimum_a=minimum_a, phase_switch=PhaseSwitch(at_zero=True, settle_s=10.0))
     world = World(compile_site(SiteFile.model_validate(site.file.model_dump()), {"none": facts}), settle_s=0.0)
     for node in nodes:
         if node.get("limit_w") == 0:

@@ -113,6 +113,24 @@ def test_spc_20_a_limit_that_leaves_one_phase_and_then_three(package: str) -> No
     assert len(x0.switches) == 2
 
 
+def test_spc_20_not_during_a_power_test() -> None:
+    world = garage("off", dwell_s=60)
+    x0 = world.outlets["x0"]
+    world.limit("grid", import_w=W3 - 1.0)
+    go(world, 400)
+    assert x0.phases == 1
+    world.limit("grid", import_w=W3)
+    world.power_test("x0")
+    begun_s = world.now_s
+    go(world, 2)
+    while world.state.trials is not None and world.state.trials.asked():
+        go(world, 1)
+        assert x0.phases == 1
+    assert world.now_s - begun_s > UP_MS / 1000  # it would have been due
+    go(world, UP_MS / 1000 + 60)
+    assert x0.phases == 3
+
+
 def test_spc_20_surplus_only_begins_on_one_phase_goes_to_three_and_back() -> None:
     world = garage("only", dwell_s=300)
     x0 = world.outlets["x0"]

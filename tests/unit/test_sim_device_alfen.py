@@ -159,7 +159,7 @@ def test_below_6_a_nothing_may_flow(low: float) -> None:
         (1212, [0x4150, 0],      16, 2),  # safe current is read only
         (1200, [0],              6,  2),
         (1215, [2],              16, 3),
-        (1215, [1],              16, 4),  # no phase-switching relay
+        (1215, [1, 1],           16, 3),
         (306,  [0, 0],           16, 2),
     ],
 )  # fmt: skip
@@ -176,6 +176,51 @@ def test_fc6_to_the_phases_is_acknowledged_and_not_honoured() -> None:
     _, _, at = station()
     at.put(1215, 1, fc=6)
     assert at.get(1215, "H") == 3
+
+
+def test_one_phase_is_refused_where_the_installer_has_not_allowed_it() -> None:
+    _, _, at = station(settings=AlfenSettings(allows_one_phase=False))
+    assert at.refusal_of_write(1215, 1, fc=16) == 3
+    at.put(1215, 3, fc=16)
+    assert at.get(1215, "H") == 3
+
+
+def test_contactors_wait_for_the_current_to_stop_and_the_pilot_is_off_while_they_move() -> None:
+    device, port, at = station()
+    at.put_float(1210, 16.0)
+    at.put(1215, 1, fc=16)
+    run_until(device, 20.0)
+    assert (at.get(1215, "H"), port.phases, port.offered_a) == (1, 3, 16.0)  # told, but current flows
+    port.current_a[:] = [0.1, 0.0, 0.0]
+    run_until(device, 24.0)
+    assert (port.phases, port.offered_a) == (3, 0.0)
+    run_until(device, 26.0)
+    assert (port.phases, port.offered_a) == (1, 16.0)
+    port.current_a[:] = [16.0, 0.0, 0.0]
+    at.put(1215, 3, fc=16)
+    run_until(device, 40.0)
+    assert port.phases == 1
+
+
+def test_taken_back_before_they_moved_nothing_moves() -> None:
+    device, port, at = station()
+    port.current_a[:] = [0.0, 0.0, 0.0]
+    at.put(1215, 1, fc=16)
+    run_until(device, 2.0)
+    at.put(1215, 3, fc=16)
+    run_until(device, 20.0)
+    assert (port.phases, port.offered_a) == (3, 6.0)
+
+
+def test_a_reboot_closes_all_three_again() -> None:
+    device, port, at = station()
+    port.current_a[:] = [0.0, 0.0, 0.0]
+    at.put(1215, 1, fc=16)
+    run_until(device, 10.0)
+    assert port.phases == 1
+    device.restart(down_s=5.0)
+    run_until(device, 20.0)
+    assert (at.get(1215, "H"), port.phases) == (3, 3)
 
 
 def test_sockets_are_units_of_their_own() -> None:

@@ -31,6 +31,8 @@ class EvsePort:
     """Current announced by the pilot's duty cycle; below 6 A nothing may be drawn."""
     available: bool = True
     """False: out of service (pilot F)."""
+    phases: int = 3
+    """Conductors that its contactors close, L1 first."""
     # written by physics
     plugged: bool = False
     wants_current: bool = False

@@ -151,7 +151,7 @@ class Vehicle:
         standby_w = 0.0 if self.asleep else self.manners.standby_w
         for k, share in enumerate(self.shares):
             voltage_v = port.voltage_v[k]
-            apparent_va = voltage_v * self.current_a * share
+            apparent_va = voltage_v * self.current_a * share if k < port.phases else 0.0
             power_w = apparent_va * self._cosine + (standby_w if k == 0 and voltage_v else 0.0)
             reactive_var = apparent_va * self._sine
             port.power_w[k] = power_w

@@ -5,8 +5,10 @@ Facts: vendor's "Modbus Slave TCP/IP ... NG9xx platform" v2.3 (transcription) an
   reboot, the socket goes to its safe current (1212, read only), also where that is more than was set.
 - 1210 must be written as both registers in one FC16; anything else is rejected.
 - Reserved and unavailable registers read 0xFFFF. Two clients at most; a connection is closed after 60 s of silence.
-- This station has no phase-switching relay: 1215 reads 3 and takes only 3; an FC6 to it is acknowledged and not
-  honoured (migration notes of an integration; evcc writes FC6).
+- 1215 takes 1 and 3 by FC16, where the installer has allowed it (else exception 3, evcc issues 5581 and 9487); an FC6
+  to it is acknowledged and not honoured (migration notes of an integration; evcc writes FC6). What nobody has written
+  down is modelled at its worst: the register shows at once what it was told, the contactors move later, only while no
+  current flows and with the pilot off, and after a reboot there are three phases again.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from busbar.devices.transport import DeviceRefusedError
-from busbar.sim.devices.base import DEVICE_FAILURE, ILLEGAL_ADDRESS, ILLEGAL_VALUE, Segment, SimDevice, constant
+from busbar.sim.devices.base import ILLEGAL_ADDRESS, ILLEGAL_VALUE, Segment, SimDevice, constant
 from busbar.sim.devices.electronics import (
     Delayed,
     PhaseCounters,
@@ -36,6 +38,9 @@ from busbar.units import MIN_CURRENT_A
 STATION_UNIT: Final = 200
 SETPOINT: Final = 1210
 PHASES: Final = 1215
+ALL_PHASES: Final = 3
+NO_CURRENT_A: Final = 0.5
+"""Below it is the vehicle's own electronics: contactors may move."""
 _FLOAT: Final = struct.Struct(">f")
 _WORDS: Final = struct.Struct(">2H")
 
@@ -63,6 +68,10 @@ class AlfenSettings:
     station_max_a: float | None = None
     """None: the sum of its sockets."""
     reaction_s: float = 1.0
+    allows_one_phase: bool = True
+    """Allow 1- and 3-phased charging."""
+    contactor_s: float = 5.0
+    """For so long the pilot is off before other contactors close."""
     firmware: str = "6.6.0-4332"
 
 
@@ -79,6 +88,7 @@ class Socket:
         self._apparent_vah = [0.0, 0.0, 0.0]
         self._limit = Delayed(settings.safe_current_a, settings.reaction_s)
         self._now_s = 0.0
+        self._moves_at_s = math.inf
         self._rests_until_s = -math.inf
         """Nobody is plugged in and nothing is set: until then a run would change nothing."""
         self.power_up()
@@ -89,6 +99,8 @@ class Socket:
         self._accepted_a: float | None = None
         self._valid_until_s = 0.0
         self._limit.force(self._settings.safe_current_a)
+        self.phases = self.port.phases = ALL_PHASES
+        self._moves_at_s = math.inf
         self._rests_until_s = -math.inf
 
     # -- electronics
@@ -101,6 +113,22 @@ class Socket:
             self._accepted_a = current_a
             self._limit.set(current_a, now_s)
 
+    def set_phases(self, phases: int) -> None:
+        """The register shows it from now on; the contactors follow."""
+        if not self.faults.ignore_writes:
+            self.phases = phases
+            self._rests_until_s = -math.inf
+
+    def _move_contactors(self, now_s: float) -> None:
+        """Never under current: begun when none flows, and from then on the pilot is off until they have moved."""
+        if self.phases == self.port.phases:
+            self._moves_at_s = math.inf
+        elif self._moves_at_s == math.inf:
+            if max(self.port.current_a) < NO_CURRENT_A:
+                self._moves_at_s = now_s + self._settings.contactor_s
+        elif now_s >= self._moves_at_s and max(self.port.current_a) < NO_CURRENT_A:
+            self.port.phases, self._moves_at_s = self.phases, math.inf
+
     def run(self, now_s: float, dt_s: float) -> None:
         port = self.port
         self._now_s = now_s
@@ -112,13 +140,14 @@ class Socket:
         self._limit.set(self._settings.safe_current_a if self._accepted_a is None else self._accepted_a, now_s)
         self._limit.at(now_s)
         port.available = self.operative
-        offer(port, self.limit_a)
+        self._move_contactors(now_s)
+        offer(port, self.limit_a if self._moves_at_s == math.inf else 0.0)
         self._energy.add(port.power_w, dt_s)
         hours = dt_s / 3600.0
         for phase, apparent in enumerate(apparent_va(port.voltage_v, port.current_a)):
             self._apparent_vah[phase] += apparent * hours
             self._reactive_varh[phase] += port.reactive_var[phase] * hours
-        busy = port.plugged or self._limit.pending
+        busy = port.plugged or self._limit.pending or self.phases != port.phases
         self._rests_until_s = -math.inf if busy else math.inf if self._accepted_a is None else self._valid_until_s
 
     @property
@@ -148,7 +177,7 @@ class Socket:
             self.setpoint_a,
             self._settings.safe_current_a,
             self._accepted_a is not None,
-            3,
+            self.phases,
         )
 
     def meter_image(self) -> bytes:
@@ -242,7 +271,7 @@ class AlfenStation(SimDevice):
         if socket is None or not (SETPOINT <= address <= SETPOINT + 1 or address == PHASES):
             raise DeviceRefusedError(ILLEGAL_ADDRESS)
         if address == PHASES:
-            self._write_phases(values, fc)
+            self._write_phases(socket, values, fc)
             return
         if address != SETPOINT or len(values) != 2 or fc != 16:
             raise DeviceRefusedError(ILLEGAL_VALUE)
@@ -251,12 +280,12 @@ class AlfenStation(SimDevice):
             raise DeviceRefusedError(ILLEGAL_VALUE)
         socket.set_current(current_a, self.now_s)
 
-    @staticmethod
-    def _write_phases(values: Sequence[int], fc: int) -> None:
-        if len(values) != 1 or values[0] not in (1, 3):
+    def _write_phases(self, socket: Socket, values: Sequence[int], fc: int) -> None:
+        taken = (1, ALL_PHASES) if self._settings.allows_one_phase else (ALL_PHASES,)
+        if len(values) != 1 or values[0] not in taken:
             raise DeviceRefusedError(ILLEGAL_VALUE)
-        if values[0] == 1 and fc == 16:
-            raise DeviceRefusedError(DEVICE_FAILURE)
+        if fc == 16:
+            socket.set_phases(values[0])
 
     def _product_image(self) -> bytes:
         return _PRODUCT.pack(
