@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 
 from spc_allocator.ledger import Ledger, Room
-from spc_allocator.rows import EPS, Bools, Floats, Ints, slots_of, some
+from spc_allocator.rows import EPS, Bools, Floats, Ints, Network, slots_of, some
 from spc_allocator.state import AllocatorState
 from spc_allocator.waking import ASLEEP
 
@@ -63,13 +63,14 @@ class Admitted:
     """Switched off in this cycle."""
 
 
-def order_of_need(state: AllocatorState, plugged_at_ms: Ints) -> list[int]:
-    """All slots, last to be paused first."""
+def order_of_need(net: Network, state: AllocatorState, plugged_at_ms: Ints) -> list[int]:
+    """All slots, last to be paused first: by priority, then by need."""
     hard = state.wake_tries >= ASLEEP
     kept, arrays = state.kept, (plugged_at_ms, state.paused_at_ms, state.need, hard)
     key = tuple([array.tobytes() for array in arrays])
     if key != kept.order_key:
-        first_paused = np.lexsort((-plugged_at_ms, state.paused_at_ms, -state.need, hard))
+        keys = (-plugged_at_ms, state.paused_at_ms, -state.need, hard, net.devices.priority)
+        first_paused = np.lexsort(keys)
         kept.order, kept.order_key = first_paused[::-1].tolist(), key
     return kept.order
 
@@ -88,7 +89,7 @@ class Admission:
 
     def run(self) -> Admitted:
         state, who, room = self.state, self.who, self.room
-        self.result = Admitted(order_of_need(state, who.plugged_at_ms))
+        self.result = Admitted(order_of_need(room.net, state, who.plugged_at_ms))
         state.own("on")
         leaving = state.on > who.able
         for slot in slots_of(leaving & ~who.lost) if some(leaving) else ():

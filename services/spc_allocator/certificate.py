@@ -2,7 +2,7 @@
 
 Shares nothing with `filling`: plain loops over explicit rows. Fair means: no row is exceeded by anything that could
 give way, and every connector below its upper bound has a tight row in which no connector that could give way
-(x_j > low_j) stands at a higher level.
+(x_j > low_j) stands at a higher level or is of a lower priority. Those of a higher priority may stand at any level.
 """
 
 from __future__ import annotations
@@ -30,9 +30,12 @@ def violations(
     rate: Sequence[float],
     low_a: Sequence[float],
     high_a: Sequence[float],
+    priority: Sequence[int] | None = None,
     tolerance: float = 1e-5,
 ) -> list[str]:
-    """In words what is wrong; empty where the filling is the fair one. `rate`: amperes per unit of level."""
+    """In words what is wrong; empty where the filling is the fair one. `rate`: amperes per unit of level. `priority`:
+    higher first; None: all the same."""
+    ranks = [0] * len(current_a) if priority is None else priority
     wrong = [
         f"connector {slot}: {value:.6f} A outside {low_a[slot]:g}..{high_a[slot]:g} A"
         for slot, value in enumerate(current_a)
@@ -47,7 +50,8 @@ def violations(
             tight.append(row)
     for slot, value in enumerate(current_a):
         if value < high_a[slot] - tolerance and not any(
-            _justifies(row, slot, current_a, rate=rate, low_a=low_a, tolerance=tolerance) for row in tight
+            _justifies(row, slot, current_a, rate=rate, low_a=low_a, priority=ranks, tolerance=tolerance)
+            for row in tight
         ):
             wrong.append(f"connector {slot}: {value:.6f} A of {high_a[slot]:g} A, and no tight row explains it")
     return wrong
@@ -55,13 +59,16 @@ def violations(
 
 def _justifies(
     row: Constraint, slot: int, current_a: Sequence[float], *, rate: Sequence[float], low_a: Sequence[float],
-    tolerance: float,
+    priority: Sequence[int], tolerance: float,
 ) -> bool:  # fmt: skip
     if row.share.get(slot, 0.0) <= 0.0:
         return False
     own = current_a[slot] / rate[slot]
+    could_give = [
+        other for other, share in row.share.items() if share > 0.0 and current_a[other] > low_a[other] + tolerance
+    ]
     return not any(
-        share > 0.0 and current_a[other] > low_a[other] + tolerance
-        and current_a[other] / rate[other] > own + tolerance / rate[other]
-        for other, share in row.share.items()
-    )  # fmt: skip
+        priority[other] < priority[slot]
+        or (priority[other] == priority[slot] and current_a[other] / rate[other] > own + tolerance / rate[other])
+        for other in could_give
+    )

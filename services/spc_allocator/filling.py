@@ -9,6 +9,9 @@ is tight: the events "starts to move" and "has reached its bound" of its connect
 of slope and current. A row is final when it is the lowest for each of its connectors (none will be stopped lower by
 another row); freeze the connectors of all final rows; repeat with the rest: 1 to 8 rounds. In each round at least the
 row with the lowest level is final, so it ends.
+
+Several priorities are filled one after the other, highest first: the lower ones stand at their lower bounds meanwhile,
+the higher ones at what they got (SPC-24, docs/decisions/0012).
 """
 
 from __future__ import annotations
@@ -68,6 +71,24 @@ def fill(rows: Rows, load: Floats, room_a: Floats, *, rate: Floats, low_a: Float
         stops = np.where(moving, stops, level)
         tight = (rows.sums(load * filled.current_a) > room_a + EPS) & ~final
         entries = entries.only(tight[entries.row])
+    return filled
+
+
+def fill_by_priority(
+    rows: Rows, load: Floats, room_a: Floats, *, rate: Floats, low_a: Floats, high_a: Floats, priority: Ints,
+    classes: tuple[int, ...],
+) -> Filled:  # fmt: skip
+    """`fill` of each class with what the higher ones leave. `classes`: the priorities that occur, highest first."""
+    if len(classes) <= 1:
+        return fill(rows, load, room_a, rate=rate, low_a=low_a, high_a=high_a)
+    n = len(rate)
+    filled = Filled(low_a.copy(), np.full(n, np.inf), np.full(n, -1, dtype=np.int64))
+    for one in classes:
+        mine = priority == one
+        most_a = np.where(mine, high_a, filled.current_a)
+        part = fill(rows, load, room_a, rate=rate, low_a=filled.current_a, high_a=most_a)
+        for name in ("current_a", "level", "row"):
+            getattr(filled, name)[mine] = getattr(part, name)[mine]
     return filled
 
 

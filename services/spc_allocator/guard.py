@@ -1,9 +1,9 @@
 """The guard path: a raw measurement above a fuse is answered at once (algorithms.md, Guard).
 
-On a guard snapshot the connectors below the fuse go down towards their minimum in proportion. Where not even the
-minima fit, admission pauses by rank in the same pass, and the rest is shared as ever. **Once per excess**: not again
-for the same fuse within the devices' reaction time, or the cut cascades to 0; except that the excess has grown by more
-than 1 A since.
+On a guard snapshot the connectors below the fuse go down towards their minimum in proportion, lower priorities first.
+Where not even the minima fit, admission pauses by rank in the same pass, and the rest is shared as ever. **Once per
+excess**: not again for the same fuse within the devices' reaction time, or the cut cascades to 0; except that the
+excess has grown by more than 1 A since.
 
 The background of that moment is the raw measurement less what the connectors below draw by their newest samples; of a
 connector whose sample is older than 1.5 s, less what is booked for it, because the rise may be its own. It goes into
@@ -79,10 +79,24 @@ def cut(
     for row in range(rows.fuses):
         if int(rows.collector[row]) not in guard.collectors or not 0.0 <= left[row] < span[row]:
             continue
-        part = float(left[row] / span[row])
-        for slot in range(int(rows.begin[row]), int(rows.end[row])):
-            value = float(low_a[slot] + part * above[slot])
-            if load[rows.channel[row], slot] > 0.0 and on[slot]:
-                bound[slot] = min(bound[slot], value)
-                cause.setdefault(slot, {})[row] = value
+        slots = [
+            s for s in range(int(rows.begin[row]), int(rows.end[row])) if load[rows.channel[row], s] > 0.0 and on[s]
+        ]
+        part = _parts(room, slots, above * load[rows.channel[row]], float(left[row]))
+        for slot in slots:
+            value = float(low_a[slot] + part[slot] * above[slot])
+            bound[slot] = min(bound[slot], value)
+            cause.setdefault(slot, {})[row] = value
     return bound, cause
+
+
+def _parts(room: Room, slots: list[int], above_a: Floats, left_a: float) -> dict[int, float]:
+    """How much of what is above its minimum each keeps of `left_a`: of one priority all the same, the highest first."""
+    priority, parts = room.net.devices.priority, dict[int, float]()
+    for one in room.net.devices.classes:
+        mine = [slot for slot in slots if priority[slot] == one]
+        span_a = float(above_a[mine].sum())
+        part = min(1.0, left_a / span_a) if span_a > 0.0 else 1.0
+        left_a = max(left_a - span_a, 0.0)
+        parts |= dict.fromkeys(mine, part)
+    return parts

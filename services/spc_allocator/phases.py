@@ -3,7 +3,8 @@
 **When.** To one phase when the minimum of three has not fitted in a row of its path for 120 s and that of one does; to
 three when their minimum has fitted for 60 s. Rows are fuses, power limits and, in surplus mode, surplus: 300 W more
 than enough for three phases; in mode `minimum` it is no matter for one, which that mode has always. Beside it the
-others keep their minima, and of what they have more only as much as would be their equal share in watts. Never sooner
+others keep their minima, and of what they have more only as much as would be their equal share in watts; those of a
+higher priority all of it, those of a lower one none. Never sooner
 after the last switch than the site file's dwell, nor on inputs that are too old, nor during a power test, nor to three
 for a vehicle that does not take what it is told.
 
@@ -155,6 +156,9 @@ def _fits(cycle: Cycle, slot: int, count: int, taken_a: Floats, more_surplus_a: 
     assert shares is not None  # noqa: S101 - made in this cycle
     level = minimum_a * float(load[POWER]) * NOMINAL_VOLTAGE_V / float(net.devices.weight[slot])
     equal_a = np.maximum(net.devices.minimum_a, level * shares.rate)
+    if len(net.devices.classes) > 1:
+        other, own = net.devices.priority, net.devices.priority[slot]
+        equal_a = np.where(other > own, np.inf, np.where(other < own, net.devices.minimum_a, equal_a))
     others_a = np.maximum(np.where(cycle.present, np.minimum(cycle.allotted_a, equal_a), 0.0), cycle.booked.stubborn_a)
     others_a[slot] = 0.0
     left = room.room_a - room.sums(others_a) - taken_a

@@ -1,8 +1,9 @@
 """Step C: whole steps (SPC-3), then raises only into what is really free.
 
-Floor to 1 A (DC: the device's step), then hand left-over steps out in order of need while every row allows: afterwards
-no connector can take one more step. Decreases leave at once; a raise or a start must also fit beside everything that
-may still be drawn (`booking`, "what may be now"), in order of need, else it waits a cycle.
+Floor to 1 A (DC: the device's step), then hand left-over steps out in order of need, higher priorities first (SPC-24),
+while every row allows: afterwards no connector can take one more step. Decreases leave at once; a raise or a start must
+also fit beside everything that may still be drawn (`booking`, "what may be now"), in the same order, else it waits a
+cycle.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from spc_allocator.ledger import Room
-from spc_allocator.rows import EPS, Bools, Floats, some
+from spc_allocator.ledger import Ledger, Room
+from spc_allocator.rows import EPS, Bools, Devices, Floats, some
 
 LEAST_A: Final = EPS / 10.0
 """A raise takes at least so much, also below what it has not let go yet: where rows are too full it waits as well."""
@@ -24,12 +25,29 @@ def whole_steps(
     """Setpoints in whole steps of connectors that are on. `order`: greatest need first."""
     step_a = np.where(on, room.net.devices.whole(fair_a + EPS), 0.0)
     left_a = room.room_a - room.sums(np.maximum(step_a, stubborn_a))
-    left, one_more = room.ledger(left_a), room.net.devices.step_a.tolist()
+    left, devices = room.ledger(left_a), room.net.devices
     waiting = _could_rise(room, left_a, step_a, high_a, stubborn_a=stubborn_a, on=on, order=order)
+    for group in _by_priority(waiting, devices):
+        _hand_out(left, group, step_a, high_a, stubborn_a=stubborn_a, one_more=devices.step_a)
+    return step_a if devices.in_amperes else devices.whole(step_a + EPS)  # without the dust of adding up
+
+
+def _by_priority(slots: list[int], devices: Devices) -> list[list[int]]:
+    """Highest first, each in the order given."""
+    if len(devices.classes) <= 1:
+        return [slots]
+    return [[slot for slot in slots if devices.priority[slot] == one] for one in devices.classes]
+
+
+def _hand_out(
+    left: Ledger, waiting: list[int], step_a: Floats, high_a: Floats, *, stubborn_a: Floats, one_more: Floats
+) -> None:
+    """A step to each in turn, until none has room for another."""
+    step_of = one_more.tolist()
     while waiting:
         again = []
         for slot in waiting:
-            step = one_more[slot]
+            step = step_of[slot]
             more = max(step_a[slot] + step, stubborn_a[slot]) - max(step_a[slot], stubborn_a[slot])
             if left.fits(slot, more):
                 left.take(slot, more)
@@ -37,8 +55,6 @@ def whole_steps(
                 if step_a[slot] + step <= high_a[slot] + EPS:
                     again.append(slot)
         waiting = again
-    devices = room.net.devices
-    return step_a if devices.in_amperes else devices.whole(step_a + EPS)  # without the dust of adding up
 
 
 def _could_rise(

@@ -140,6 +140,10 @@ class Devices:
     obeys_a: Floats
     """So much above its setpoint it still obeys."""
     weight: Floats
+    priority: Ints
+    """Higher first, in everything that is shared (SPC-24)."""
+    classes: tuple[int, ...]
+    """All that occur, highest first."""
     toggles: Bools
     """0 A takes the charging release back: can be toggled to wake a vehicle."""
     must_run: Bools
@@ -300,6 +304,8 @@ def _devices(site: Site, entities: tuple[Entity, ...]) -> Devices:
         flows_a=np.array([FLOWS_W / THREE_PHASE_V if e.dc else FLOWS_A for e in entities], dtype=float),
         obeys_a=np.array([max(OBEYS_A, OBEYS * e.max_current_a if e.dc else 0.0) for e in entities], dtype=float),
         weight=np.array([e.weight for e in entities], dtype=float),
+        priority=np.array([e.priority for e in entities], dtype=np.int64),
+        classes=tuple(sorted({e.priority for e in entities}, reverse=True)),
         toggles=np.array([f is not None and f.zero_releases for f in facts], dtype=bool),
         must_run=np.array([f is not None and f.pause_a >= f.minimum_a for f in facts], dtype=bool),
         max_when_lost=np.array([p is not None and p.book_at_max_when_lost for p in points], dtype=bool),

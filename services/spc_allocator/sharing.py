@@ -91,7 +91,7 @@ def frame(net: Network, state: AllocatorState, seen: Seen, inputs: Inputs, now_m
         by_hand = said.by_hand if said is not None else None
         load = weighted(net, load, by_hand)
         surplus = surplus_a(net, state, obs, lim.background_w, load)
-        order = admission.order_of_need(state, obs.plugged_at_ms)
+        order = admission.order_of_need(net, state, obs.plugged_at_ms)
         dark = choose(net, state, obs, surplus, load=load, by_hand=by_hand, order=order, now_ms=now_ms)
     room = _room(net, state, lim, load=load, other_a=other_a)
     guard_a, cut_by = None, dict[int, dict[int, float]]()
@@ -136,7 +136,7 @@ def _all_at_bound(frame: Frame) -> _Shared | None:
         return None
     if np.count_nonzero(state.fits_since_ms):
         state.fits_since_ms = np.zeros_like(state.fits_since_ms)
-    order = admission.order_of_need(state, obs.plugged_at_ms)
+    order = admission.order_of_need(room.net, state, obs.plugged_at_ms)
     return _Shared(Admitted(order), Filled(most_a, fixed.level, fixed.row), np.where(on, bnd.high_a, 0.0))
 
 
@@ -156,7 +156,10 @@ def _in_steps(frame: Frame) -> _Shared:
         room.room_a = np.maximum(room.room_a, np.minimum(room.keep_a, room.sums(np.where(on, low_a, stubborn_a))))
     room = room.with_surplus(frame.surplus_a)
     low, high = _range(state, room, bnd, stubborn_a)
-    filled = filling.fill(net.rows, room.load, room.room_a, rate=rate, low_a=low, high_a=high)
+    filled = filling.fill_by_priority(
+        net.rows, room.load, room.room_a, rate=rate, low_a=low, high_a=high, priority=net.devices.priority,
+        classes=net.devices.classes,
+    )  # fmt: skip
     fair_a = np.minimum(np.maximum(filled.level * rate, minimum_a), bnd.high_a)
     wanted_a = whole_steps(room, fair_a, bnd.high_a, stubborn_a=stubborn_a, on=on, order=admitted.order)
     return _Shared(admitted, filled, wanted_a)
@@ -199,8 +202,9 @@ def _range(state: AllocatorState, room: Room, bnd: Bounds, stubborn_a: Floats) -
 def _verify(room: Room, filled: Filled, rate: Floats, low_a: Floats, high_a: Floats) -> None:
     """By the certificate, however the filling was found."""
     wrong = violations(
-        constraints(room), filled.current_a.tolist(), rate=rate.tolist(), low_a=low_a.tolist(), high_a=high_a.tolist()
-    )
+        constraints(room), filled.current_a.tolist(), rate=rate.tolist(), low_a=low_a.tolist(), high_a=high_a.tolist(),
+        priority=room.net.devices.priority.tolist(),
+    )  # fmt: skip
     if wrong:
         raise UnfairError("; ".join(wrong))
 

@@ -11,9 +11,9 @@ they count. Their minima are no matter of that row, so it never pauses anybody:
 
 - `minimum`: 6 A always, as other connectors; more only from surplus.
 - `only`: on from the moment that surplus has covered its minimum, 300 W more than that, for 60 s, in order of need
-  beside those that are on; off when it has not for 180 s. In between it stays at its minimum. Start budget and rest
-  hold as ever: who is kept off by them waits for surplus anew as soon as there is too little, so that nobody starts
-  with a stop already half counted.
+  beside those of its priority that are on, and after all of higher ones (SPC-24); off when it has not for 180 s. In
+  between it stays at its minimum. Start budget and rest hold as ever: who is kept off by them waits for surplus anew
+  as soon as there is too little, so that nobody starts with a stop already half counted.
 
 A connector that is run by hand is in no surplus mode.
 """
@@ -70,15 +70,15 @@ def choose(
         minimum_a = load[SURPLUS] * net.devices.minimum_a
         left_a = room_a - _always(net, state, obs, minimum_a, wants)
         more_a = HYSTERESIS_W / NOMINAL_VOLTAGE_V
-        for on in (True, False):
-            for slot in order:
-                if waiting[slot] and bool(state.surplus_on[slot]) is on:
-                    waiting[slot] = False  # decided
-                    region, margin_a = int(net.region[slot]), 0.0 if on else more_a
-                    enough = left_a[region] >= minimum_a[slot] + margin_a
-                    left_a[region] -= minimum_a[slot] if enough else 0.0
-                    wait_ms = START_MS if not on else STOP_MS if state.on[slot] else 0
-                    _move_on(state, slot, bool(enough) is on, wait_ms=wait_ms, now_ms=now_ms)
+        asking = [slot for slot in order if waiting[slot]]
+        asking.sort(key=lambda slot: (-net.devices.priority[slot], not state.surplus_on[slot]))
+        for slot in asking:
+            on = bool(state.surplus_on[slot])
+            region, margin_a = int(net.region[slot]), 0.0 if on else more_a
+            enough = left_a[region] >= minimum_a[slot] + margin_a
+            left_a[region] -= minimum_a[slot] if enough else 0.0
+            wait_ms = START_MS if not on else STOP_MS if state.on[slot] else 0
+            _move_on(state, slot, bool(enough) is on, wait_ms=wait_ms, now_ms=now_ms)
     off: Bools = wants & ~state.surplus_on
     return off
 

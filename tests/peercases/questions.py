@@ -154,6 +154,29 @@ def phases_in_time(case: Case) -> Answer:
     return theirs, ours | {"at 0 W: A": world.told[name]}
 
 
+def flexible_power(case: Case) -> Answer:
+    """What each gets beyond its minimum of a room for both minima and the flexible power; and once the lower one takes
+    nothing, of a room without it."""
+    expected = case["expected"]
+    ranks = {"lo": 0, "hi": 1}
+    points = [{**point, "priority": ranks[point["id"]]} for point in case["charge_points"]]
+    minima_w = sum(3 * U * point["min_a"] for point in points)
+    flexible_w = expected["hi_extra_w"]
+    world = site_world({**case, "charge_points": points}, power_limit_w=minima_w + flexible_w)
+    steady(world)
+    ours: Numbers = {f"{name}: extra W": _extra_w(world, name) for name in ranks}
+    world.unplug("lo")
+    world.limit(world.site.collectors[0].id, "case", import_w=minima_w / 2)
+    steady(world)
+    theirs: Numbers = {"lo: extra W": expected["lo_extra_w"], "hi: extra W": flexible_w}
+    after = "without lo: hi: extra W"
+    return theirs | {after: expected["after_lo_drops_to_0"]["hi_extra_w"]}, ours | {after: _extra_w(world, "hi")}
+
+
+def _extra_w(world: World, name: str) -> float:
+    return 3 * U * (shared_a(world, name) - world.minimum_a(name))
+
+
 def _switched(case: Case, count: int, power_w: float) -> tuple[World, str]:
     """The case's only connector on so many phases, drawing so much."""
     world, name = site_world(case), case["charge_points"][0]["id"]
@@ -252,6 +275,7 @@ QUESTIONS: tuple[tuple[Callable[[dict[str, Any]], bool], Callable[[Case], Answer
     (lambda e: "distributable_w" in str(e), distributable),
     (lambda e: "steps_a" in e, ramped),
     (lambda e: "requested" in str(e), deltas),
+    (lambda e: "hi_extra_w" in e, flexible_power),
     (lambda e: "expected_phases" in str(e), phases),
     (lambda e: "slot_before_the_limit" in str(e), phases_in_time),
     (lambda e: "hems" in str(e), clamps),

@@ -1,22 +1,21 @@
-"""Every case of the peers is answered, or said to wait; answers and reasons are those of the ledger and of its page."""
+"""Every case of the peers is answered, or said not to be one for us; answers and reasons are those of the ledger and of
+its page."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 import pytest
-from pydantic import ValidationError
 
-from peercases.ledger import LEDGER, NOT_BUILT, PAGE, Verdict, answer, cases, judge, page
+from peercases.ledger import LEDGER, NOT_ASKED, PAGE, Verdict, answer, cases, judge, page
 from peercases.questions import tolerance
 from peercases.translate import Case
-from scenarios.world import site_of
 
 CASES = {case["id"]: case for case in cases()}
 
 
 def test_every_case_is_in_the_ledger_once() -> None:
-    assert Counter([*LEDGER, *NOT_BUILT]) == Counter(list(CASES))
+    assert Counter([*LEDGER, *NOT_ASKED]) == Counter(list(CASES))
 
 
 @pytest.mark.parametrize("name", LEDGER)
@@ -25,9 +24,9 @@ def test_the_case_comes_out_as_the_ledger_says(name: str) -> None:
     assert judge(CASES[name], theirs, ours) is LEDGER[name].verdict, f"theirs {theirs}, ours {ours}"
 
 
-def test_what_differs_says_why_and_what_waits_says_for_what() -> None:
+def test_what_differs_says_why_and_what_is_not_asked_says_by_which_rule() -> None:
     assert [name for name, entry in LEDGER.items() if entry.verdict is not Verdict.EQUAL and not entry.why] == []
-    assert [name for name, need in NOT_BUILT.items() if "(" not in need] == []
+    assert [name for name, why in NOT_ASKED.items() if "(" not in why] == []
 
 
 def test_the_page_says_what_the_ledger_says() -> None:
@@ -47,16 +46,6 @@ def test_verdicts(
 ) -> None:
     case: Case = {"kind": "allocation", "expected": {}}
     assert judge(case, theirs, ours) is verdict
-
-
-@pytest.mark.parametrize("kind", ["battery"])
-def test_kinds_that_cases_wait_for_are_still_unknown_to_a_site_file(kind: str) -> None:
-    """When this fails, the cases that wait for it want to be answered."""
-    site = site_of([{"id": "grid", "rated_current_a": 32}], [])
-    body = site.file.model_dump()
-    body["assets"].append({"kind": kind, "id": "b", "collector": "grid", "device": "d"})
-    with pytest.raises(ValidationError, match=kind):
-        type(site.file).model_validate(body)
 
 
 def test_a_row_is_full_to_a_millionth_of_an_ampere() -> None:

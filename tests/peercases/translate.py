@@ -6,6 +6,7 @@
 | `limit_w` of a node | its power limit; 0 is a variable limit of 0 W |
 | AC charge point | connector with maximum `max_a` or `max_w` and minimum `min_a` or `min_w` (W at 230 V) |
 | forced | set by hand to its maximum |
+| lower and higher priority | priorities 0 and 1 |
 | switchable | `phase_switching: auto`, a package that needs 0 A for it; conductors in the order of the case |
 | connected | a vehicle that uses all its phases and takes whatever it is given |
 | not connected, kind `reserve` | a free connector, and a dynamic reserve for one |
@@ -48,6 +49,7 @@ def site_world(case: Case, **root: Any) -> World:
         {"id": point["id"], "collector": point.get("node") or top,
          **({"max_w": 3 * U * _max_a(point)} if point.get("type") == "DC" else
             {"phases": point["phases"], "max_a": max(6.0, _max_a(point)),
+             "priority": point.get("priority", 0),
              "phase_switching": "auto" if point.get("switchable") else "off", "phase_dwell_s": DWELL_S})}
         for point in case["charge_points"]
     ]  # fmt: skip

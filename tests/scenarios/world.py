@@ -46,8 +46,8 @@ def site_of(
     assets: Sequence[Mapping[str, Any]] = (),
 ) -> Site:  # fmt: skip
     """A site from the short form of the ledgers: collectors as in a site file (metered where nothing is said),
-    connectors `{id, collector, phases, max_a, weight, package}`, each its own charge point, one with `max_w` (and
-    `min_w`) a DC outlet; `packages`: facts; `assets`: others as in a site file, without their device."""
+    connectors `{id, collector, phases, max_a, weight, priority, package}`, each its own charge point, one with `max_w`
+    (and `min_w`) a DC outlet; `packages`: facts; `assets`: others as in a site file, without their device."""
     files, meters = [], []
     for collector in collectors:
         entry = {"phases": ["L1", "L2", "L3"], **collector}
@@ -65,6 +65,7 @@ def site_of(
                 {
                     "id": c["id"], "collector": c["collector"], "phases": c.get("phases", ["L1", "L2", "L3"]),
                     "max_current_a": c.get("max_a", 32), "weight": c.get("weight", 1.0),
+                    "priority": c.get("priority", 0),
                     "surplus": c.get("surplus", "off"), "phase_switching": c.get("phase_switching", "off"),
                     "phase_dwell_s": c.get("phase_dwell_s", 600.0),
                 }
@@ -85,7 +86,7 @@ def site_of(
 
 def _dc_point(c: Mapping[str, Any]) -> dict[str, Any]:
     outlet = {"id": c["id"], "collector": c["collector"], "max_power_w": c["max_w"], "min_power_w": c.get("min_w"),
-              "weight": c.get("weight", 1.0)}  # fmt: skip
+              "weight": c.get("weight", 1.0), "priority": c.get("priority", 0)}  # fmt: skip
     return {"kind": "dc_charge_point", "id": f"cp-{c['id']}", "device": f"d-{c['package']}" if "package" in c else "d",
             "book_at_max_when_lost": c.get("book_at_max_when_lost", False), "connectors": [outlet]}  # fmt: skip
 

@@ -84,11 +84,19 @@ def random_site(rng: Random, size: Size = Size()) -> tuple[list[Entry], list[Ent
         )  # fmt: skip
         if width[home] == 3 and rng.random() < DC_SHARE:
             connectors[-1] = _dc_outlet(rng, connectors[-1])
+    _rank(Random(repr(connectors)), connectors)
     for collector in reversed(collectors):  # children first
         collector.update(_ratings(rng, collector["id"], collectors, connectors))
     for collector in collectors:
         collector.pop("nominal_a", None)
     return collectors, connectors
+
+
+def _rank(rng: Random, connectors: list[Entry]) -> None:
+    """One site in four has priorities. Drawn apart, so that a number names the site it always named."""
+    classes = rng.choice([[0], [0], [0], [0, 0, 1, 9]])
+    for connector in connectors:
+        connector["priority"] = rng.choice(classes)
 
 
 def _dc_outlet(rng: Random, instead_of: Entry) -> Entry:
@@ -240,7 +248,7 @@ def words_of(world: World) -> tuple[list[Entry], list[Entry]]:
     """Collectors and connectors as `site_of` takes them."""
     collectors = [c.model_dump(exclude_unset=True, exclude={"meter"}) for c in world.site.file.collectors]
     connectors = [
-        {**_words(c), "id": c.id, "collector": c.collector, "weight": c.weight,
+        {**_words(c), "id": c.id, "collector": c.collector, "weight": c.weight, "priority": c.priority,
          "package": point.device.removeprefix("d-")}
         for point in world.site.file.assets if isinstance(point, ChargePoint) for c in point.connectors
     ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import highspy
@@ -156,6 +156,23 @@ def fairest(
             solver.changeRowBounds(link[name], -_INF, _INF)
         moving -= ended
     return dict(zip(names, solver.getSolution().col_value, strict=False)), programs
+
+
+def fairest_by_priority(
+    rows: Sequence[Row], *, rate: dict[str, float], low_a: dict[str, float], high_a: dict[str, float],
+    priority: dict[str, int],
+) -> tuple[dict[str, float], int]:  # fmt: skip
+    """`fairest` of each class beside what the higher ones have, highest first, while the lower ones have their least
+    (SPC-24)."""
+    done, programs = dict[str, float](), 0
+    for one in sorted(set(priority.values()), reverse=True):
+        mine = {name: value for name, value in rate.items() if priority[name] == one}
+        others = {name: done.get(name, low_a[name]) for name in rate if name not in mine}
+        left = [replace(row, room_a=row.room_a - row.used(others)) for row in rows]
+        found, more = fairest(left, rate=mine, low_a=low_a, high_a=high_a)
+        done |= found
+        programs += more
+    return done, programs
 
 
 def _solver() -> highspy.Highs:

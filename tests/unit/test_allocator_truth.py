@@ -14,7 +14,7 @@ from scenarios.world import World
 from spc_allocator.certificate import Constraint, violations
 from spc_allocator.core import Decided
 from unit.allocator_sites import Size, booked_conductors, charging_world, how_many
-from unit.allocator_truth import Row, best_set, fairest, true_rows
+from unit.allocator_truth import Row, best_set, fairest_by_priority, true_rows
 
 MINIMUM_A = 6.0
 
@@ -39,6 +39,7 @@ class Told:
         self.low_a = {name: world.minimum_a(name) for name in self.vehicles}
         self.always = {name for name in self.vehicles if world.must_run(name)}
         self.high_a = {name: self._high_a(name) for name in self.vehicles}
+        self.priority = {name: world.outlets[name].entity.priority for name in self.vehicles}
         self.rate = {name: world.outlets[name].entity.weight / self.volts[name] for name in self.vehicles}
         self.decided: Decided = world.allocate()
         self.on = {name for name in self.vehicles if self.decided.state.on[world.net.slot[name]]}
@@ -57,14 +58,15 @@ class Told:
         return [replace(row, room_a=row.room_a - row.used(off)) for row in self.rows]
 
     def order(self) -> list[str]:
-        """Greatest need first: the highest energy x maximum power is paused first, then the latest connected."""
+        """By priority, then greatest need first: the highest energy x maximum power is paused first, then the latest
+        connected."""
         outlets = self.world.outlets
 
-        def key(name: str) -> tuple[float, float]:
+        def key(name: str) -> tuple[int, float, float]:
             vehicle = outlets[name].vehicle
             assert vehicle
             power_w = outlets[name].entity.max_current_a * self.volts[name]
-            return vehicle.energy_wh * power_w, outlets[name].plugged_at_s
+            return -self.priority[name], vehicle.energy_wh * power_w, outlets[name].plugged_at_s
 
         return sorted(self.vehicles, key=key)
 
@@ -80,7 +82,8 @@ class Told:
         rate = {name: self.rate[name] for name in sorted(self.on)}
         if not rate:
             return {}, 0
-        return fairest(self.beside(self.on), rate=rate, low_a=self.low_a, high_a=self.high_a)
+        rows, priority = self.beside(self.on), {name: self.priority[name] for name in rate}
+        return fairest_by_priority(rows, rate=rate, low_a=self.low_a, high_a=self.high_a, priority=priority)
 
 
 def whole_a(world: World, name: str, value_a: float) -> float:
@@ -94,7 +97,7 @@ SHARES = 2
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_spc_2_and_spc_3_whole_decisions_equal_linear_and_integer_programs(share: int) -> None:
-    programs, binding, paused, tries = 0, 0, 0, how_many(220)
+    programs, binding, paused, ranked, tries = 0, 0, 0, 0, how_many(220)
     for number in range(share, tries, SHARES):
         told = Told(number)
         chosen = told.best_set(told.order())
@@ -106,8 +109,11 @@ def test_spc_2_and_spc_3_whole_decisions_equal_linear_and_integer_programs(share
         tight = {row.level for row in told.rows if _stops(row, told, truth)}
         binding += len(tight) >= 2
         paused += told.on != set(told.vehicles)
+        ranked += len({told.priority[name] for name in told.on}) > 1
     count = len(range(share, tries, SHARES))
-    print(f"{count} sites, {programs} linear programs: {binding} with two binding levels, {paused} with pauses")
+    print(f"{count} sites, {programs} linear programs: {binding} with two binding levels, {paused} with pauses,")
+    print(f"{ranked} with several priorities")
+    assert ranked >= 0.15 * count
     assert binding >= 0.3 * count
     assert paused >= 0.2 * count
 
@@ -137,6 +143,7 @@ def certified(told: Told) -> list[str]:
     return violations(
         constraints, [filled[name] for name in names], rate=[told.rate[name] for name in names],
         low_a=[told.low_a[name] for name in names], high_a=[told.high_a[name] for name in names],
+        priority=[told.priority[name] for name in names],
     )  # fmt: skip
 
 

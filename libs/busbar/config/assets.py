@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from busbar.config.base import Model, NotNegative, Phases, Positive, Token
 
 Weight = Annotated[float, Field(ge=0.01, le=100)]
+Priority = Annotated[int, Field(ge=0, le=9)]
 
 
 class Connector(Model):
@@ -27,7 +28,9 @@ class Connector(Model):
     max_current_a: Annotated[float, Field(ge=6, le=500)] = 32.0
     """What outlet and cable may carry, per phase."""
     weight: Weight = 1.0
-    """Share of scarce power against others."""
+    """Share of scarce power against others of the same priority."""
+    priority: Priority = 0
+    """At scarcity a lower one comes down to its minimum, and is paused, before a higher one is touched (SPC-24)."""
     surplus: Literal["off", "minimum", "only"] = "off"
     """PV surplus mode (SPC-20). `minimum`: 6 A plus what would be exported; `only`: that alone."""
     phase_switching: Literal["off", "auto"] = "off"
@@ -74,7 +77,9 @@ class DcConnector(Model):
     min_power_w: Annotated[float, Field(ge=1000, le=1e5)] | None = None
     """Smallest power at which it charges; None: what its package says, else 5 kW. Never below the package's."""
     weight: Weight = 1.0
-    """Share of scarce power against others."""
+    """Share of scarce power against others of the same priority."""
+    priority: Priority = 0
+    """At scarcity a lower one comes down to its minimum, and is paused, before a higher one is touched (SPC-24)."""
 
     @property
     def phases(self) -> Phases:

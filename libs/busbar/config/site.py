@@ -77,6 +77,7 @@ class Entity:
     min_current_a: float = 0.0
     """Least at which the site file lets a connector charge; of a DC connector its power at 230 V."""
     charge_point: ChargePoint | None = None
+    priority: int = 0
     phase_dwell_s: float | None = None
     """Least time between two switches between one and three phases; None: it is not switched (SPC-20)."""
     flexible: Flexible | None = None
@@ -204,7 +205,7 @@ def _connector(asset: AcChargePoint, connector: Connector, tree: Tree, driver: s
         collector=connector.collector, device=asset.device, driver=driver, instance=connector.instance,
         phases=phases, root_phases=tree.in_root_frame(connector.collector, phases),
         max_current_a=connector.max_current_a, weight=connector.weight, poll_ms=1000, rated_power_w=0.0,
-        reversed=False, charge_point=asset,
+        reversed=False, charge_point=asset, priority=connector.priority,
         phase_dwell_s=connector.phase_dwell_s if connector.phase_switching == "auto" else None,
     )  # fmt: skip
 
@@ -217,5 +218,5 @@ def _dc_connector(asset: DcChargePoint, connector: DcConnector, tree: Tree, driv
         phases=phases, root_phases=tree.in_root_frame(connector.collector, phases),
         max_current_a=connector.max_power_w / THREE_PHASE_V, weight=connector.weight, poll_ms=1000,
         rated_power_w=connector.max_power_w, reversed=False,
-        min_current_a=(connector.min_power_w or 0.0) / THREE_PHASE_V, charge_point=asset,
+        min_current_a=(connector.min_power_w or 0.0) / THREE_PHASE_V, charge_point=asset, priority=connector.priority,
     )  # fmt: skip
