@@ -94,6 +94,7 @@ class Admission:
         leaving = state.on > who.able
         for slot in slots_of(leaving & ~who.lost) if some(leaving) else ():
             self._switch_off(slot)
+        state.on |= who.able & room.net.devices.must_run  # before the others are asked whether they still fit
         used = self._used()
         if some(room.keep_a - used < -EPS) and some(state.on):
             self._pause_for_safety()
@@ -173,7 +174,6 @@ class Admission:
         """`_lacking` of each that waits, beside those that are on alone."""
         slots = waiting.nonzero()[0]
         rows = self.room.blocking(room_a, slots, (self.who.low_a - self.who.off_a)[slots])
-        rows[self.room.net.devices.must_run[slots]] = -1
         return dict(zip(slots.tolist(), rows.tolist(), strict=True))
 
     def _more(self, slot: int) -> float:
@@ -188,8 +188,6 @@ class Admission:
         return [s for s in order if must[s]] + [s for s in order if not must[s]] if some(must) else order
 
     def _may_start(self, slot: int) -> bool:
-        if self.room.net.devices.must_run[slot]:
-            return True
         return bool(self.who.may_raise[slot]) and not self._spent(slot)
 
     def _spent(self, slot: int) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from busbar.config.packages import PackageFacts
 from busbar.events import ReasonCode
 from busbar.units import PhaseVector
+from scenarios.truths import broken_rows
 from scenarios.world import U, Vehicle, World, site_of
 from spc_allocator.decisions import decisions
 from spc_allocator.limits import reserves
@@ -105,6 +107,30 @@ def test_spc_3_a_paused_vehicle_resumes_when_its_minimum_has_fitted_for_60_s_and
     assert world.why[paused].code is ReasonCode.START_BUDGET
     world.run_to(at_s + 310)
     assert world.told[paused] >= 6.0
+
+
+def test_spc_3_somebody_makes_room_in_the_same_cycle_for_a_newcomer_that_cannot_be_paused() -> None:
+    world = World(
+        site_of(
+            [{"id": "grid", "rated_current_a": 40, "power_limit_w": 2.5 * 6 * 3 * U}],
+            [
+                {"id": "x0", "collector": "grid"},
+                {"id": "x1", "collector": "grid"},
+                {"id": "never-0", "collector": "grid", "package": "never-0"},
+            ],
+            packages={"never-0": PackageFacts("ac_charger", zero_allowed=False)},
+        )
+    )
+    world.plug("x0", Vehicle(energy_wh=5000))
+    world.plug("x1")
+    world.run_to(30)
+    assert (world.told["x0"], world.told["x1"]) == (6.0, 6.0)
+    world.plug("never-0")
+    world.step()
+    assert (world.told["x0"], world.told["x1"]) == (0.0, 6.0)
+    assert broken_rows(world) == []
+    world.run_to(world.now_s + 10)
+    assert world.told["never-0"] == 6.0
 
 
 def test_spc_3_at_most_four_starts_an_hour() -> None:
