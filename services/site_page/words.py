@@ -62,9 +62,7 @@ def _first_words(reason: Reason, phases: str, site: Site) -> str:
     if reason.code in (ReasonCode.ROW, ReasonCode.POWER_LIMIT):
         return _limit_words(reason, phases, site)
     if reason.code is ReasonCode.PAUSED:
-        where = f" behind {_collector(reason, site)}" if reason.collector else ""
-        rank = f" (rank {reason.rank})" if reason.rank else ""
-        return f"paused: not all vehicles{where} can have 6 A{rank}"
+        return _paused_words(reason, site)
     if reason.code in (ReasonCode.EXPORT_LIMIT, ReasonCode.TARGET):
         what = "injection limit" if reason.code is ReasonCode.EXPORT_LIMIT else "target"
         return f"{what} of {_collector(reason, site)}" + (f", set by {reason.source}" if reason.source else "")
@@ -73,6 +71,14 @@ def _first_words(reason: Reason, phases: str, site: Site) -> str:
     if reason.code is ReasonCode.CABLE and reason.value is not None:
         return f"the cable's maximum of {reason.value:g} A"
     return _plain_words(reason)
+
+
+def _paused_words(reason: Reason, site: Site) -> str:
+    where = f" behind {_collector(reason, site)}" if reason.collector else ""
+    rank = f" (rank {reason.rank})" if reason.rank else ""
+    if reason.source == ReasonCode.IMBALANCE.value:
+        return f"paused: the phases{where} would load unevenly{rank}"
+    return f"paused: not all vehicles{where} can have their minimum{rank}"
 
 
 def _plain_words(reason: Reason) -> str:

@@ -131,6 +131,18 @@ def test_a_fuse_is_named_with_its_phase_as_people_call_it(site: Site) -> None:
     assert reason_words(reason, site) == "fuse Row A, L2 is full"
 
 
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (None, "paused: not all vehicles behind Row A can have their minimum (rank 2)"),
+        ("imbalance", "paused: the phases behind Row A would load unevenly (rank 2)"),
+    ],
+)
+def test_a_pause_says_what_lacks(site: Site, source: str | None, words: str) -> None:
+    reason = Reason(code=ReasonCode.PAUSED, collector="row-a", side="import", source=source, rank=2, value=None)
+    assert reason_words(reason, site) == words
+
+
 def test_only_pieces_that_changed_are_sent(site: Site) -> None:
     renderer, newest = Renderer(), Newest(telemetry={"a1": telemetry("a1", status="Available", power_w=0.0)})
     before = renderer.pieces(site_view(site, newest, 100.0))
