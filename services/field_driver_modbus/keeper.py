@@ -72,6 +72,11 @@ class WatchdogKeeper:
         candidates = [t for t in (timeout_s, self._seen_timeout_s, self._wanted_timeout_s) if t]
         return self.plan.refresh_s(min(candidates)) if candidates else None
 
+    @property
+    def falls_anywhere(self) -> bool:
+        """Nobody knows to which value the device goes by itself: the plan's holds only while it is repeated."""
+        return self.plan.fallback == "unknown"
+
     def observe(self, points: Points, quality: Qualities, asked_s: float, now_s: float) -> None:
         """Compare a poll that was requested at `asked_s`."""
         if self.plan.timeout_point is not None:

@@ -10,7 +10,8 @@ A connector is told amperes, any other asset watts (consumption positive): one r
   while the device's own data are fresh, and never in hold, not even to give back what the device has lost.
 - The watchdog is refreshed from the control side only: a setpoint is repeated after a third of the watchdog's time
   while it is fresh or held. In fallback it is not: the plan's value is written, verified and left to the device, unless
-  a living fallback event asks for less than the device would do by itself.
+  a living fallback event asks for less than the device would do by itself, or nobody knows what that would be: then the
+  plan's value is repeated as long as this driver lives.
 - Verified by the package's point, in its time, with its tolerance. Less than asked, while the device shows our
   setpoint, is Clamped (a cable); more, or our setpoint not there, is not taken: written again, an alarm if it lasts.
 - Compared for ever: a device that forgets or changes its setpoint gets it again.
@@ -265,7 +266,8 @@ class Writer:
     def _refresh(self, prepared: Prepared, target: Target, now_s: float) -> Order | None:
         commanded = target.stage is not Stage.FALLBACK and target.seq >= 0
         every_s = self._keeper.refresh_s if self._keeper is not None else self._own_refresh_s
-        if every_s is None or not (commanded or target.bound_by) or now_s - self._refreshed_s < every_s:
+        ours = target.stage is Stage.FALLBACK and self._keeper is not None and self._keeper.falls_anywhere
+        if every_s is None or not (commanded or ours or target.bound_by) or now_s - self._refreshed_s < every_s:
             return None
         beat = self._keeper.plan.heartbeat(self._beats) if self._keeper is not None else None
         if beat is not None:

@@ -127,6 +127,16 @@ def test_in_fallback_a_living_fallback_event_is_kept_alive_below_the_devices_own
     assert len(bench.took()) == 6
 
 
+def test_fb_3_in_fallback_the_plans_value_is_repeated_where_nobody_knows_what_the_device_does_by_itself() -> None:
+    unknown = {"mechanism": "rewrite_setpoint", "timeout_s": 15, "fallback_value": "unknown"}
+    bench = ready(watchdog=unknown)
+    bench.tell(6.0, Stage.FALLBACK)
+    bench.run(60)
+    assert set(bench.took()) == {(SETPOINT, 6)}
+    bench.run(60)
+    assert len(bench.took()) == 12
+
+
 def test_a_shorter_watchdog_time_in_the_device_is_the_one_that_counts() -> None:
     bench = ready()
     bench.box.deaf = True
