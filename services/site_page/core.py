@@ -122,7 +122,10 @@ class ConnectorRow:
     power_kw: float | None
     currents: tuple[float | None, ...]
     setpoint_a: float | None
+    setpoint_kw: float | None
+    """Of a DC connector, which is set in W; None otherwise."""
     limit_a: float | None
+    limit_kw: float | None
     why: str
     stage: str
     energy_kwh: float | None
@@ -273,8 +276,10 @@ def _connector_row(site: Site, entity: Entity, newest: Newest, now_s: float) -> 
         power_kw=_kw(sample, "power_w"),
         currents=tuple(sample.number(f"current_l{i}_a") if sample else None for i in range(1, len(entity.phases) + 1)),
         setpoint_a=obeyed.event.current_a if obeyed else None,
+        setpoint_kw=_thousandth(obeyed.event.power_w) if obeyed else None,
         limit_a=sample.number("actual_limit_current_a") if sample else None,
-        why=reason_words(obeyed.event.reason, site) if obeyed else _silence_words(newest, now_s),
+        limit_kw=_kw(sample, "setpoint_power_w") if entity.dc else None,
+        why=reason_words(obeyed.event.reason, site, dc=entity.dc) if obeyed else _silence_words(newest, now_s),
         stage=result.event.stage if result else "",
         energy_kwh=running.energy_wh / 1000.0 if running else None,
         since_ms=running.plugged_at_ms if running else None,
@@ -326,7 +331,10 @@ def _silence_words(newest: Newest, now_s: float) -> str:
 
 
 def _kw(sample: Measurement | None, name: str) -> float | None:
-    value = sample.number(name) if sample else None
+    return _thousandth(sample.number(name) if sample else None)
+
+
+def _thousandth(value: float | None) -> float | None:
     return None if value is None else value / 1000.0
 
 

@@ -52,10 +52,18 @@ _PLAIN: Final = {
 }
 
 
-def reason_words(reason: Reason, site: Site) -> str:
-    """For a person: which bound made this setpoint, and what holds it beside."""
+_DC: Final = {
+    ReasonCode.CAP: "5 kW until the vehicle charges, then at most 7 kW above what it draws",
+    ReasonCode.RAMP: "waits for a measurement after its last change",
+}
+"""Where a DC connector has bounds of its own (SPC-11)."""
+
+
+def reason_words(reason: Reason, site: Site, *, dc: bool = False) -> str:
+    """For a person: which bound made this setpoint, and what holds it beside. `dc`: of a DC connector."""
     group, *others = together(reason)
-    return _first_words(reason, conductors(group), site) + held_too(others, lambda binding: _collector(binding, site))
+    first = (_DC.get(reason.code) if dc else None) or _first_words(reason, conductors(group), site)
+    return first + held_too(others, lambda binding: _collector(binding, site))
 
 
 def _first_words(reason: Reason, phases: str, site: Site) -> str:

@@ -79,10 +79,12 @@ def test_rows_say_what_is_known_and_what_was_never_seen(site: Site) -> None:
     assert (roof["current_a"], roof["quality"], roof["age_s"]) == (None, "never seen", None)
     a1, a2 = shown["connectors"][:2]
     assert a1 == {
-        "connector": "a1", "status": "Charging", "power_w": 2100, "setpoint_a": 9.0, "why": "cap", "age_s": 1.0,
+        "connector": "a1", "status": "Charging", "power_w": 2100, "setpoint_a": 9.0, "setpoint_w": None,
+        "why": "cap", "age_s": 1.0,
     }  # fmt: skip
     assert a2 == {
-        "connector": "a2", "status": None, "power_w": None, "setpoint_a": None, "why": "no setpoint", "age_s": None,
+        "connector": "a2", "status": None, "power_w": None, "setpoint_a": None, "setpoint_w": None,
+        "why": "no setpoint", "age_s": None,
     }  # fmt: skip
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Check, show and describe site files.", no_args_is_help=True, rich_markup_mode=None)
 
-_KINDS: Final = {"ac_connector": "AC connector", "pv": "PV system", "load": "load", "meter": "meter"}
+_KINDS: Final = {
+    "ac_connector": "AC connector", "dc_connector": "DC connector", "pv": "PV system", "load": "load", "meter": "meter",
+}  # fmt: skip
 _File = Annotated[Path, typer.Argument(help="Site file, YAML or JSON.")]
 
 

@@ -74,6 +74,7 @@ class Board:
                     "status": _condition(seen, now_s),
                     "power_w": _power_w(seen.event) if seen else None,
                     "setpoint_a": told.event.current_a if told else None,
+                    "setpoint_w": told.event.power_w if told else None,
                     "why": why(told.event.reason) if told else "no setpoint",
                     "age_s": _age_s(told, now_s),
                 }
@@ -229,16 +230,23 @@ def render(board: Board, now_s: float) -> RenderableType:
     for row in board.collector_rows(now_s):
         loads = _loads(row["current_a"], row["limit_a"])
         collectors.add_row("  " * row["level"] + row["collector"], *loads, row["quality"], _text(row["age_s"]))
-    connectors = Table("connector", "status", "power W", "setpoint A", "why", "age s")
+    connectors = Table("connector", "status", "power W", "setpoint", "why", "age s")
     for row in board.connector_rows(now_s):
         connectors.add_row(
-            row["connector"], _text(row["status"]), _text(row["power_w"]), _text(row["setpoint_a"]), row["why"],
+            row["connector"], _text(row["status"]), _text(row["power_w"]), _setpoint(row), row["why"],
             _text(row["age_s"]),
         )  # fmt: skip
     tables = [services, collectors, connectors]
     if board.site.flexible:
         tables.append(_assets(board, now_s))
     return Group(*tables)
+
+
+def _setpoint(row: dict[str, Any]) -> str:
+    """Amperes; of a DC connector watts."""
+    if row["setpoint_w"] is not None:
+        return f"{row['setpoint_w']:.0f} W"
+    return "-" if row["setpoint_a"] is None else f"{row['setpoint_a']:g} A"
 
 
 def _assets(board: Board, now_s: float) -> Table:
