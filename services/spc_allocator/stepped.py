@@ -18,7 +18,8 @@ class SteppedAllocator:
         self._state = AllocatorState.fresh(self._net, now_ms)
 
     def step(self, snapshot: SiteSnapshot, now_ms: int, limits: tuple[CollectorLimit, ...] = ()) -> dict[str, float]:
-        """Setpoint of each asset by id: A of connectors, W of others. `now_ms`: UTC, never stepping back."""
+        """Setpoint of each asset by id: A of connectors (of a DC one its power at 230 V), W of others. `now_ms`: UTC,
+        never stepping back."""
         decided = decide(self._net, self._state, snapshot, Inputs(limits=limits), now_ms)
         self._state = decided.state
         return decided.told() | decided.told_w()

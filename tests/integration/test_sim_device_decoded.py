@@ -17,7 +17,7 @@ from busbar.devices.values import Memory
 from busbar.domain.kinds import AssetKind
 from busbar.domain.quality import Quality
 from busbar.sim.devices import AlfenStation, CharxController, SimDevice, SunSpecInverter, build_device
-from busbar.sim.plant import EvsePort, MeterPort, PvPort
+from busbar.sim.plant import DcPort, EvsePort, MeterPort, PvPort
 from busbar.sim.server import serve
 from peers.run import run_client
 
@@ -55,6 +55,22 @@ def meter() -> MeterPort:
     )
 
 
+def outlet() -> DcPort:
+    return DcPort(
+        "q1",
+        max_power_w=75_000.0,
+        plugged=True,
+        ready=True,
+        badge="04A1B2C3D4E5F6",
+        soc_percent=41.25,
+        vehicle_max_w=60_000.0,
+        dc_voltage_v=388.25,
+        dc_power_w=9500.0,
+        energy_wh=4_567_890_123.0,
+        session_energy_wh=12_345.0,
+    )
+
+
 def pv() -> PvPort:
     return PvPort(
         "pv",
@@ -70,6 +86,7 @@ def pv() -> PvPort:
 PORTS: dict[str, tuple[AssetKind, dict[str, Any]]] = {
     "phoenix-charx-sec3xxx": (AssetKind.AC_CONNECTOR, {"evses": {1: evse()}}),
     "alfen-ng9xx": (AssetKind.AC_CONNECTOR, {"evses": {1: evse(), 2: EvsePort("b2")}}),
+    "alpitronic-hypercharger": (AssetKind.DC_CONNECTOR, {"outlets": {1: outlet(), 2: DcPort("q2")}}),
     "eastron-sdm630": (AssetKind.METER, {"meter": meter()}),
     "phoenix-eem-em3xx": (AssetKind.METER, {"meter": meter()}),
     "sunspec-pv-inverter": (AssetKind.PV, {"pv": pv()}),
@@ -127,6 +144,20 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "actual_limit_current_a": 6,
         "cable_current_a": 20,
         "fallback_current_a": 0,
+    },
+    "alpitronic-hypercharger": {
+        "connectors": 2,
+        "status": "Charging",
+        "serial": "device",
+        "rfid": "04A1B2C3D4E5F6",
+        "dc_voltage_v": 388.25,
+        "dc_current_a": 24.47,
+        "dc_power_w": 9500,
+        "power_w": 10_099.7,
+        "soc_percent": 41.25,
+        "energy_import_wh": 4_567_890_123,
+        "session_energy_wh": 12_340,
+        "setpoint_power_w": 75_000,
     },
     "alfen-ng9xx": {
         "status": "Charging",

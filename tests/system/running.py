@@ -35,9 +35,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def read_registers(host: str, unit: int, address: int, count: int) -> bytes:
-    """Function 3 over Modbus TCP, written out: 7 bytes of header, 5 of request."""
-    request = struct.pack(">HHHBBHH", 1, 0, 6, unit, 3, address, count)
+def read_registers(host: str, unit: int, address: int, count: int, function: int = 3) -> bytes:
+    """Function 3 or 4 over Modbus TCP, written out: 7 bytes of header, 5 of request."""
+    request = struct.pack(">HHHBBHH", 1, 0, 6, unit, function, address, count)
     with socket.create_connection((host, 1502), timeout=3) as connection:
         connection.sendall(request)
         answer = b""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from busbar.bus import Received
-from busbar.cli.status import Board
+from busbar.cli.status import Board, render
 from busbar.config.load import load_site
 from busbar.config.site import Site
 from busbar.domain.kinds import AssetKind
@@ -126,3 +128,39 @@ def test_a_state_of_charge_of_bad_quality_is_not_shown(site: Site) -> None:
     bad = found.telemetry["battery"].event.model_copy(update={"quality": {"soc_percent": Quality.OUT_OF_RANGE}})
     found.telemetry["battery"] = Received("t", bad, 100.0, 0.0)
     assert row(site, found, "battery").soc_percent is None
+
+
+def test_spc_11_a_dc_connector_shows_kw_and_its_own_bounds(site: Site) -> None:
+    found = Newest(
+        telemetry={"q1": seen("q1", AssetKind.DC_CONNECTOR, status="Charging", power_w=11_870.0, dc_power_w=11_180.0)},
+        setpoints={"q1": told("q1", 18_800.0, Reason(code=ReasonCode.CAP, value=18_800.0))},
+    )
+    view = site_view(site, found, 101.0)
+    shown = next(r for r in view.connector_rows if r.id == "q1")
+    assert (shown.power_kw, shown.setpoint_kw, shown.setpoint_a, shown.state) == (11.87, 18.8, None, "charging")
+    assert shown.why == "5 kW until the vehicle charges, then at most 7 kW above what it draws"
+    assert view.charging_kw == 11.87
+    assert "18.8 kW" in Renderer().pieces(view)["connector-q1"]
+
+
+def test_a_dc_connector_that_falls_back_shows_kw(site: Site) -> None:
+    event = SetpointResult(
+        asset="q1", driver="modbus-1", epoch=1, seq=1, outcome=Outcome.APPLIED, requested_a=None, applied_a=None,
+        requested_w=5000.0, applied_w=5000.0, stage="fallback", measured_at_ms=1,
+    )  # fmt: skip
+    found = Newest(telemetry={"q1": seen("q1", AssetKind.DC_CONNECTOR, status="Charging", setpoint_power_w=5e3)})
+    found.results["q1"] = Received("r", event, 100.0, 0.0)
+    assert "fallback 5.0 kW" in Renderer().pieces(site_view(site, found, 101.0))["connector-q1"]
+
+
+def test_status_shows_a_dc_connector_s_setpoint_in_w(site: Site) -> None:
+    board = Board(site)
+    board.measurements["q1"] = seen("q1", AssetKind.DC_CONNECTOR, status="Charging", power_w=11_870.0)
+    board.setpoints["q1"] = told("q1", 18_800.0, Reason(code=ReasonCode.CAP, value=18_800.0))
+    assert board.connector_rows(101.0)[-1] == {
+        "connector": "q1", "status": "Charging", "power_w": 11_870, "setpoint_a": None, "setpoint_w": 18_800.0,
+        "why": "cap: 18800", "age_s": 1.0,
+    }  # fmt: skip
+    console = Console(width=160, record=True, file=StringIO())
+    console.print(render(board, now_s=101.0))
+    assert "18800 W" in console.export_text()

@@ -9,6 +9,7 @@ import pytest
 
 from busbar.config.load import load_site
 from busbar.sim.direct_field import DirectField
+from busbar.sim.sessions import Visit
 from busbar.sim.switches import SwitchError, Switches, apply_switches, parse_switches
 from busbar.sim.twin import Twin, build_devices, build_plant
 
@@ -88,3 +89,50 @@ def test_the_direct_field_tells_watts_and_shows_what_drivers_show() -> None:
     assert shown["battery"].number("setpoint_power_w") == -8_000.0
     assert shown["battery"].number("soc_percent") == pytest.approx(plant.batteries["battery"].soc_percent)
     assert shown["pv"].number("setpoint_power_w") == -15_000.0
+
+
+def test_spc_11_what_a_fast_charger_draws_flows_through_its_collector(twin: Twin) -> None:
+    twin.physics.plug(Visit("q1", "guest", 5.0, 9000.0, 20_000.0, 20_000.0))
+    for second in range(6, 66):
+        twin.devices["hypercharger"].write("holding", 1, 100, [0, 23_000], 16)
+        twin.advance(float(second))
+    truth = twin.truth()
+    outlet = truth["dc_outlets"]["q1"]
+    assert outlet["power_w"] == pytest.approx([23_000.0 / 3.0] * 3)
+    assert truth["collectors"]["fast"]["power_w"] == pytest.approx(outlet["power_w"])
+    assert truth["collectors"]["fast"]["current_a"] == pytest.approx([100.0 / 3.0] * 3, rel=0.03)
+    assert " q1:110:23000:21755:" in twin.trace_line()
+    twin.advance(75.0)  # nobody writes any more
+    assert sum(twin.truth()["dc_outlets"]["q1"]["power_w"]) == pytest.approx(10_000.0)
+
+
+def test_a_dc_connector_can_be_faulted_by_hand(twin: Twin) -> None:
+    on = parse_switches("connectors: [q1]", twin)
+    assert apply_switches(twin, Switches(), on) == ["q1: faulted"]
+    assert twin.plant.dc_outlets["q1"].fault
+
+
+def test_the_direct_field_offers_a_dc_outlet_its_setpoint_at_230_v() -> None:
+    plant = build_plant(DEPOT, 1)
+    field = DirectField(DEPOT, plant, 0)
+    port = plant.dc_outlets["q1"]
+    field.act()
+    assert port.offered_w == 0.0
+    port.plugged, port.badge = True, "04AA"
+    field.act()
+    assert port.offered_w == 5_000.0
+    field.tell({"q1": 20_000.0 / 690.0})
+    field.act()
+    assert port.offered_w == pytest.approx(20_000.0)
+    field.tell({"q1": 100.0})
+    field.act()
+    assert port.offered_w == 30_000.0
+    port.ready, port.dc_power_w, port.soc_percent, port.power_w[:] = True, 9500.0, 40.0, [3366.7] * 3
+    shown = next(m for m in field.measurements(1.0, 3000) if m.asset == "q1")
+    assert shown.number("power_w") == pytest.approx(10_100.1)
+    assert shown.number("setpoint_power_w") == 30_000.0
+    assert shown.text("status") == "Charging"
+    (session,) = [s for s in field.sessions(1.0) if s.connector == "q1"]
+    assert (session.phase, session.badge) == ("Started", "04AA")
+    port.plugged = False
+    assert [s.phase for s in field.sessions(2.0) if s.connector == "q1"] == ["Ended"]

@@ -14,9 +14,13 @@ from busbar.config.packages import PackageFacts, catalogue
 DEPOT = (Path(__file__).parents[2] / "examples" / "depot.yaml").read_text("utf-8")
 
 
-def findings(facts: PackageFacts | None = None, **battery: Any) -> list[tuple[str, str, str]]:
-    """(level, code, last part of the path) of the depot with another battery."""
+def findings(
+    facts: PackageFacts | None = None, grid_a: float | None = None, **battery: Any
+) -> list[tuple[str, str, str]]:
+    """(level, code, last part of the path) of the depot with another battery, behind another fuse."""
     data = yaml.safe_load(DEPOT)
+    if grid_a is not None:
+        data["collectors"][0]["rated_current_a"] = grid_a
     next(a for a in data["assets"] if a["kind"] == "battery").update(battery)
     known = catalogue()
     checked = check_text(
@@ -58,7 +62,7 @@ def test_fb_3_what_stops_a_battery_must_be_known(facts: PackageFacts, found: tup
 
 
 def test_fb_3_a_battery_that_never_stops_must_fit_beside_everything_else() -> None:
-    """30 kW are 43.5 A; the building may take 50 A, the grid connection has 125 A."""
-    assert ("error", "fallback_too_much", "rated_current_a") not in findings(PackageFacts("battery"))
-    big = findings(PackageFacts("battery"), max_charge_w=80_000.0)
+    """30 kW are 43.5 A, as much as the fast charger; the building may take 50 A, the yard 25 A."""
+    assert ("error", "fallback_too_much", "rated_current_a") not in findings(PackageFacts("battery"), 163.0)
+    big = findings(PackageFacts("battery"), 163.0, max_charge_w=31_000.0)
     assert ("error", "fallback_too_much", "rated_current_a") in big

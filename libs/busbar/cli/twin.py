@@ -179,7 +179,7 @@ class _Stage:
     def _summarise(self) -> None:
         model = self._twin
         truth = model.truth()
-        plugged = [c for c in truth["connectors"].values() if c["plugged"]]
+        plugged = [c for c in (*truth["connectors"].values(), *truth["dc_outlets"].values()) if c["plugged"]]
         charging = sum(1 for c in plugged if max(c["current_a"]) > 1.0)
         fuses = ", ".join(
             f"{name} {'/'.join(f'{a:.0f}' for a in c['current_a'])} A" for name, c in truth["collectors"].items()

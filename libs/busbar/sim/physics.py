@@ -10,6 +10,7 @@ nothing happens costs a microsecond or two. Works with steps up to 10 s (coarser
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
@@ -19,6 +20,7 @@ from busbar.domain.fuse import SINGLE_POLE
 from busbar.domain.kinds import AssetKind
 from busbar.sim.bay import Bay
 from busbar.sim.chance import stream
+from busbar.sim.dc import DcBay, DcVehicle, draw_dc_model
 from busbar.sim.fleet import draw_manners, draw_model
 from busbar.sim.judge import Judge
 from busbar.sim.load import BuildingLoad, UnmeteredLoad
@@ -81,13 +83,14 @@ class Physics:
         self.power_version = 0
         """Counts the opening and closing of fuses: who is without supply may have changed."""
         self.bays: dict[str, Bay] = {}
+        self.dc_bays: dict[str, DcBay] = {}
         self.storages: dict[str, Storage] = {}
         self._inverters: list[Inverter] = []
         self._loads: list[_Load] = []
         self._motors: list[tuple[BuildingLoad, _Load]] = []
         self._terminals: list[Terminals] = []
         self._wire_up()
-        self._bays = list(self.bays.values())
+        self._bays: list[Bay | DcBay] = [*self.bays.values(), *self.dc_bays.values()]
         self._storages = list(self.storages.values())
         self._held_s = 0.0
         self._second_s = 0.0
@@ -175,8 +178,11 @@ class Physics:
 
     def plug(self, visit: Visit) -> None:
         """A vehicle arrives, whatever the schedule says; one that still stands there leaves at once."""
-        bay = self.bays[visit.connector]
         rng = stream(self.seed, "vehicle", visit.session)
+        if visit.connector in self.dc_bays:
+            self._plug_dc(self.dc_bays[visit.connector], visit, rng)
+            return
+        bay = self.bays[visit.connector]
         model = draw_model(visit, bay.limit_a, bay.phases, rng)
         vehicle = Vehicle(model, draw_manners(model, rng), visit, bay.phases, rng)
         bay.plug(vehicle, self.now_s)
@@ -185,14 +191,23 @@ class Physics:
             f"wants {vehicle.left_wh / 1000.0:.1f} kWh"
         )
 
+    def _plug_dc(self, bay: DcBay, visit: Visit, rng: random.Random) -> None:
+        vehicle = DcVehicle(draw_dc_model(visit, rng), visit, rng, self.now_s)
+        bay.plug(vehicle, self.now_s)
+        model = vehicle.model
+        self.note(
+            f"{bay.id}: {model.name} plugged in at {100.0 * vehicle.soc:.0f} %, DC up to "
+            f"{model.max_power_w / 1000.0:g} kW, wants {vehicle.left_wh / 1000.0:.1f} kWh"
+        )
+
     def unplug(self, connector: str) -> None:
         """The driver pulls the plug now."""
-        self.bays[connector].unplug()
+        (self.bays.get(connector) or self.dc_bays[connector]).unplug()
         self.note(f"{connector}: unplugged")
 
     def fail(self, connector: str, failed: bool = True) -> None:
         """A fault of the vehicle or its cable (pilot state E), or its end."""
-        self.plant.evses[connector].fault = failed
+        (self.plant.evses.get(connector) or self.plant.dc_outlets[connector]).fault = failed
 
     def trip(self, battery: str, tripped: bool = True) -> None:
         """A fault that takes a battery away, or its reset."""
@@ -259,6 +274,8 @@ class Physics:
         for entity in self.site.entities.values():
             if entity.kind is AssetKind.AC_CONNECTOR:
                 self._add_bay(entity)
+            elif entity.kind is AssetKind.DC_CONNECTOR:
+                self._add_dc_bay(entity)
             elif entity.kind is AssetKind.PV:
                 self._add_inverter(entity)
             elif entity.kind is AssetKind.BATTERY:
@@ -280,6 +297,11 @@ class Physics:
         )
         _dead_beyond(port.voltage_v, len(branch.at))
         self.bays[entity.id] = Bay(port, entity.max_current_a, len(entity.root_phases))
+
+    def _add_dc_bay(self, entity: Entity) -> None:
+        port = self.plant.dc_outlets[entity.id]
+        self.wires.add(entity.collector or "", entity.root_phases, port.power_w, port.reactive_var, port.voltage_v)
+        self.dc_bays[entity.id] = DcBay(port)
 
     def _add_inverter(self, entity: Entity) -> None:
         port = self.plant.pvs[entity.id]

@@ -52,6 +52,45 @@ class EvsePort:
 
 
 @dataclass(slots=True)
+class DcPort:
+    """One outlet of a DC charging station: a rectifier on three conductors, and what hangs on its cable."""
+
+    id: str
+    max_power_w: float = 50_000.0
+    """AC side."""
+    # written by the device model
+    offered_w: float = 0.0
+    """What the station lets it take, AC side; 0: its contactors are open."""
+    # written by physics
+    plugged: bool = False
+    ready: bool = False
+    """The vehicle has shaken hands and wants energy."""
+    full: bool = False
+    """It has what its driver wanted."""
+    fault: bool = False
+    badge: str = ""
+    plugged_since_s: float = 0.0
+    soc_percent: float = 0.0
+    vehicle_max_w: float = 0.0
+    """The most it would take now, DC side."""
+    dc_voltage_v: float = 0.0
+    dc_power_w: float = 0.0
+    current_a: Triple = field(default_factory=_zeros)
+    """AC side, like all per-phase values."""
+    power_w: Triple = field(default_factory=_zeros)
+    reactive_var: Triple = field(default_factory=_zeros)
+    voltage_v: Triple = field(default_factory=_nominal)
+    energy_wh: float = 0.0
+    """Life-long counter of the meter on the DC side."""
+    session_energy_wh: float = 0.0
+    """Since plug-in, DC side."""
+
+    @property
+    def dc_current_a(self) -> float:
+        return self.dc_power_w / self.dc_voltage_v if self.dc_voltage_v else 0.0
+
+
+@dataclass(slots=True)
 class MeterPort:
     """What a meter's terminals see: signed powers, RMS currents (never negative)."""
 
@@ -116,6 +155,12 @@ class Plant:
     """Everything made of copper on one site, by entity id."""
 
     evses: dict[str, EvsePort] = field(default_factory=dict)
+    dc_outlets: dict[str, DcPort] = field(default_factory=dict)
     meters: dict[str, MeterPort] = field(default_factory=dict)
     pvs: dict[str, PvPort] = field(default_factory=dict)
     batteries: dict[str, BatteryPort] = field(default_factory=dict)
+
+    def counters_wh(self) -> dict[str, float]:
+        """Life-long counter of each connector's own meter (of a DC one on its DC side)."""
+        counters = {name: port.energy_wh for name, port in self.evses.items()}
+        return counters | {name: port.energy_wh for name, port in self.dc_outlets.items()}

@@ -139,12 +139,12 @@ class _Simulation:
         for process in self.processes.values():
             process.start()
         troubles = [self.loop.create_task(self._trouble(incident)) for incident in plan]
-        before_wh = self._counters_wh()
+        before_wh = self.twin.plant.counters_wh()
         try:
             await self.loop.create_task(self._physics())
         finally:
             self._flush()  # a run that is broken off leaves its trace
-        self.record.charged_wh = {name: wh - before_wh[name] for name, wh in self._counters_wh().items()}
+        self.record.charged_wh = {name: wh - before_wh[name] for name, wh in self.twin.plant.counters_wh().items()}
         for trouble in troubles:
             trouble.cancel()
         for process in self.processes.values():
@@ -154,9 +154,6 @@ class _Simulation:
         self.record.messages = self.network.messages
         self.record.trace_hash = self._digest.hexdigest()
         return self.record
-
-    def _counters_wh(self) -> dict[str, float]:
-        return {name: port.energy_wh for name, port in self.twin.plant.evses.items()}
 
     def _meter_devices(self) -> Sequence[str]:
         return [e.device for e in self.run.site.entities.values() if e.kind is AssetKind.METER and e.device]

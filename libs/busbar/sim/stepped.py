@@ -22,6 +22,7 @@ from busbar.events import Measurement, Session, SiteSnapshot
 from busbar.registry import core
 from busbar.sim.direct_field import DirectField
 from busbar.sim.physics import Physics
+from busbar.sim.plant import DcPort, EvsePort
 from busbar.sim.twin import build_plant
 from busbar.sim.world import MIDNIGHT, World
 
@@ -45,7 +46,7 @@ class AllocatorCore(Protocol):
     """What is used of `spc_allocator.stepped.SteppedAllocator`."""
 
     def step(self, snapshot: SiteSnapshot, now_ms: int) -> dict[str, float]:
-        """New setpoints by entity: A for connectors, W for other assets."""
+        """New setpoints by entity: A for connectors (of a DC one its power at 230 V), W for other assets."""
         ...
 
     def paused(self) -> int: ...
@@ -122,13 +123,14 @@ class _Stepper:
         self._limits = _limits(run.site)
         self._power_limits = list(_power_limits(run.site))
         self._root = 3 * run.site.tree.index[run.site.collectors[0].id]
+        self._connectors: list[EvsePort | DcPort] = [*self.plant.evses.values(), *self.plant.dc_outlets.values()]
         self._loads = [
             port for name, port in self.plant.meters.items() if run.site.entities[name].kind is AssetKind.LOAD
         ]
 
     def play(self, progress: Callable[[float], None] | None) -> StepRecord:
         run, record = self.run, self.record
-        before_wh = {name: port.energy_wh for name, port in self.plant.evses.items()}
+        before_wh = self.plant.counters_wh()
         day_wh, now_s, told_s = sum(before_wh.values()), 0.0, 0.0
         self._control(now_s)
         while now_s < run.duration_s - 1e-6:
@@ -145,7 +147,7 @@ class _Stepper:
             if progress is not None and now_s - told_s >= SAMPLE_S:
                 told_s = now_s
                 progress(now_s)
-        record.charged_wh = {name: port.energy_wh - before_wh[name] for name, port in self.plant.evses.items()}
+        record.charged_wh = {name: wh - before_wh[name] for name, wh in self.plant.counters_wh().items()}
         return record
 
     def _control(self, now_s: float) -> None:
@@ -183,7 +185,7 @@ class _Stepper:
         if not record.quarters or record.quarters[-1].start_s != start_s:
             record.quarters.append(Quarter(start_s))
         quarter, share = record.quarters[-1], step_s / SAMPLE_S
-        quarter.charging_w += share * sum(sum(port.power_w) for port in self.plant.evses.values())
+        quarter.charging_w += share * sum(sum(port.power_w) for port in self._connectors)
         quarter.pv_w += share * sum(sum(port.power_w) for port in self.plant.pvs.values())
         quarter.battery_w += share * sum(sum(port.power_w) for port in self.plant.batteries.values())
         quarter.load_w += share * sum(sum(port.power_w) for port in self._loads)
@@ -195,7 +197,7 @@ class _Stepper:
             quarter.utilisation[collector.id] = max(quarter.utilisation.get(collector.id, 0.0), used)
 
     def _energy_wh(self) -> float:
-        return sum(port.energy_wh for port in self.plant.evses.values())
+        return sum(self.plant.counters_wh().values())
 
 
 def _limits(site: Site) -> list[float]:

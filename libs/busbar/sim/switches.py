@@ -63,7 +63,7 @@ def parse_switches(text: str, twin: Twin) -> Switches:
         raise SwitchError(_sentences(error)) from error
     problems = [
         *_unknown("device", [*file.devices, *file.restarts], twin.devices),
-        *_unknown("connector", file.connectors, twin.plant.evses),
+        *_unknown("connector", file.connectors, _connectors(twin)),
         *_unknown("battery", file.batteries, twin.plant.batteries),
         *_unknown("collector", file.open_fuses, twin.site.tree.index),
     ]
@@ -93,7 +93,7 @@ def apply_switches(twin: Twin, before: Switches, after: Switches) -> list[str]:
         if after.restarts.get(name, 0) != before.restarts.get(name, 0):
             device.restart()
             told.append(f"{name}: power-cycled")
-    for name in twin.plant.evses:
+    for name in _connectors(twin):
         failed = name in after.connectors
         if failed != (name in before.connectors):
             twin.physics.fail(name, failed)
@@ -109,6 +109,10 @@ def apply_switches(twin: Twin, before: Switches, after: Switches) -> list[str]:
             (twin.open_fuse if is_open else twin.reset_fuse)(collector.id)
             told.append(f"{collector.id}: switched {'off' if is_open else 'on'}")
     return told
+
+
+def _connectors(twin: Twin) -> tuple[str, ...]:
+    return (*twin.plant.evses, *twin.plant.dc_outlets)
 
 
 def faults_text(faults: Faults) -> str:

@@ -21,7 +21,7 @@ from busbar.domain.kinds import AssetKind
 from busbar.sim.chance import stream
 from busbar.sim.devices import SimDevice, build_device
 from busbar.sim.physics import DEFAULT_STEP_S, Physics
-from busbar.sim.plant import BatteryPort, EvsePort, MeterPort, Plant, PvPort
+from busbar.sim.plant import BatteryPort, DcPort, EvsePort, MeterPort, Plant, PvPort
 from busbar.sim.world import MIDNIGHT, World
 
 _COUNTER_EVERY: Final = 5
@@ -36,6 +36,8 @@ def build_plant(site: Site, seed: int) -> Plant:
         used_wh = stream(seed, "counter", entity.id).uniform(2e5, 9e6)
         if entity.kind is AssetKind.AC_CONNECTOR:
             plant.evses[entity.id] = EvsePort(entity.id, max_current_a=entity.max_current_a, energy_wh=used_wh)
+        elif entity.kind is AssetKind.DC_CONNECTOR:
+            plant.dc_outlets[entity.id] = DcPort(entity.id, max_power_w=entity.rated_power_w, energy_wh=used_wh)
         elif entity.kind is AssetKind.PV:
             port = PvPort(entity.id, rated_power_w=entity.rated_power_w, energy_export_wh=used_wh)
             plant.pvs[entity.id] = port
@@ -74,6 +76,7 @@ def build_devices(site: Site, plant: Plant) -> dict[str, SimDevice]:
             meter=plant.meters.get(first.id),
             pv=plant.pvs.get(first.id),
             battery=plant.batteries.get(first.id),
+            outlets={e.instance: plant.dc_outlets[e.id] for e in entities if e.id in plant.dc_outlets},
         )
     return devices
 
@@ -156,6 +159,7 @@ class Twin:
             "local_time": self.world.almanac.local(self.now_s).isoformat(timespec="seconds"),
             "collectors": collectors,
             "connectors": {name: self._connector_truth(name) for name in self.plant.evses},
+            "dc_outlets": {name: self._dc_truth(name) for name in self.plant.dc_outlets},
             "pvs": {name: _pv_truth(port) for name, port in self.plant.pvs.items()},
             "batteries": {name: _battery_truth(port) for name, port in self.plant.batteries.items()},
         }
@@ -175,6 +179,21 @@ class Twin:
             "left_wh": vehicle.left_wh if vehicle else None,
         }
 
+    def _dc_truth(self, name: str) -> dict[str, Any]:
+        port, vehicle = self.plant.dc_outlets[name], self.physics.dc_bays[name].vehicle
+        return {
+            "plugged": port.plugged,
+            "ready": port.ready,
+            "offered_w": port.offered_w,
+            "current_a": list(port.current_a),
+            "power_w": list(port.power_w),
+            "dc_power_w": port.dc_power_w,
+            "session_energy_wh": port.session_energy_wh,
+            "soc_percent": port.soc_percent,
+            "vehicle": vehicle.model.name if vehicle else None,
+            "left_wh": vehicle.left_wh if vehicle else None,
+        }
+
     def trace_line(self) -> str:
         """The state in one line of stable text, for hashes over a run: mA, W and Wh as whole numbers."""
         wires, plant = self.physics.wires, self.plant
@@ -183,6 +202,9 @@ class Twin:
         for evse in plant.evses.values():
             state = f"{evse.plugged:d}{evse.wants_current:d}{evse.fault:d}"
             parts.append(f"{evse.id}:{state}:{evse.offered_a:.2f}:{evse.energy_wh:.0f}")
+        for dc in plant.dc_outlets.values():
+            state = f"{dc.plugged:d}{dc.ready:d}{dc.fault:d}"
+            parts.append(f"{dc.id}:{state}:{dc.offered_w:.0f}:{dc.dc_power_w:.0f}:{dc.energy_wh:.0f}")
         parts.extend(f"{pv.id}:{sum(pv.power_w):.0f}" for pv in plant.pvs.values())
         parts.extend(f"{b.id}:{sum(b.power_w):.0f}:{b.stored_wh:.0f}" for b in plant.batteries.values())
         parts.extend(f"{m.id}:{m.energy_import_wh:.0f}:{m.energy_export_wh:.0f}" for m in plant.meters.values())
@@ -203,7 +225,7 @@ class Twin:
     # -- inside
 
     def _by_pace(self) -> tuple[list[SimDevice], list[SimDevice]]:
-        has_outlets = {entity.device for entity in self.site.entities.values() if entity.kind is AssetKind.AC_CONNECTOR}
+        has_outlets = {entity.device for entity in self.site.connectors}
         fast = [device for name, device in self.devices.items() if name in has_outlets]
         slow = [device for name, device in self.devices.items() if name not in has_outlets]
         return fast, slow
@@ -211,8 +233,8 @@ class Twin:
     def _feeds_of(self, device: str) -> list[list[float]]:
         """Voltages that keep a device alive: those of all its ports."""
         plant = self.plant
-        ports: dict[str, EvsePort | MeterPort | PvPort | BatteryPort] = {
-            **plant.evses, **plant.meters, **plant.pvs, **plant.batteries,
+        ports: dict[str, EvsePort | DcPort | MeterPort | PvPort | BatteryPort] = {
+            **plant.evses, **plant.dc_outlets, **plant.meters, **plant.pvs, **plant.batteries,
         }  # fmt: skip
         return [ports[e.id].voltage_v for e in self.site.entities.values() if e.device == device and e.id in ports]
 

@@ -6,7 +6,8 @@ import math
 from collections import deque
 from collections.abc import Sequence
 
-from busbar.sim.plant import EvsePort, Triple
+from busbar.domain.charging import Status
+from busbar.sim.plant import DcPort, EvsePort, Triple
 from busbar.units import MIN_CURRENT_A
 
 
@@ -59,6 +60,19 @@ def offer(port: EvsePort, limit_a: float) -> None:
     """Set the pilot's duty cycle to `limit_a`, or off where nothing may be offered."""
     usable = port.plugged and port.available and not port.fault and limit_a >= MIN_CURRENT_A
     port.offered_a = limit_a if usable else 0.0
+
+
+def outlet_status(port: DcPort, limit_w: float, aborted: bool) -> Status:
+    """What a DC outlet says of itself. `limit_w`: in force; `aborted`: the session of this vehicle was broken off."""
+    if port.fault:
+        return Status.FAULTED
+    if limit_w <= 0.0:
+        return Status.UNAVAILABLE
+    if not port.plugged:
+        return Status.AVAILABLE
+    if aborted or port.full:
+        return Status.FINISHING
+    return Status.CHARGING if port.ready else Status.PREPARING_EV
 
 
 def apparent_va(voltage_v: Triple, current_a: Triple) -> tuple[float, float, float]:
