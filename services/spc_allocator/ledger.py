@@ -22,12 +22,14 @@ class Room:
     start_a: Floats
     """Room for starts. `room_a`, which is shared, is as much, or what minima already take of a reserve that yields."""
 
-    def with_surplus(self, surplus_a: Floats | None) -> Room:
-        """The same, with room in the rows of surplus: for sharing, not for who is on. None: nobody is in that mode."""
-        if surplus_a is None:
+    def to_share(self, surplus_a: Floats | None, claimed_a: Floats | None) -> Room:
+        """The same for sharing, not for who is on: with room in the rows of surplus, and without what other kinds come
+        first to. None: nobody is in that mode, nothing is claimed."""
+        if surplus_a is None and claimed_a is None:
             return self
-        room_a = self.room_a.copy()
-        room_a[self.net.rows.surplus :] = surplus_a
+        room_a = self.room_a.copy() if claimed_a is None else self.room_a - claimed_a
+        if surplus_a is not None:
+            room_a[self.net.rows.surplus :] = surplus_a
         return Room(self.net, self.load, room_a, self.keep_a, self.start_a)
 
     def sums(self, current_a: Floats) -> Floats:

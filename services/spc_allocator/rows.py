@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from busbar.config.assets import AcChargePoint
+from busbar.config.model import YieldKind
 from busbar.config.plan import fallback_plan, smallest_current_a
 from busbar.config.site import Collector, Entity, Site
 from busbar.domain.kinds import AssetKind
@@ -210,6 +211,11 @@ class Network:
         self.fresh_ms = np.array([_fresh_ms(site, c) for c in site.collectors], dtype=float)
         self.lost_after_ms = np.array([c.file.on_lost_meter.timeout_s * 1000.0 for c in site.collectors])
         self.on_lost_a = np.array([_on_lost_a(c) for c in site.collectors])
+
+    def yields_before(self, kind: YieldKind, other: YieldKind) -> bool:
+        """At scarcity `kind` gives way first (SPC-24)."""
+        order = self.site.options.yield_order
+        return order.index(kind) < order.index(other)
 
     def below(self, per_slot: Floats) -> Floats:
         """3 x V sums over everything below each collector of per-slot values (3 x n)."""

@@ -20,6 +20,7 @@ from spc_allocator.cycle import Cycle
 from spc_allocator.dc import as_flowing
 from spc_allocator.filling import Filled
 from spc_allocator.flexible.begin import Begun
+from spc_allocator.flexible.order import claimed_a
 from spc_allocator.inputs import Inputs, Observed
 from spc_allocator.kept import Shares, Who
 from spc_allocator.learning import booked_phases, fair_phases, maximum_power_w
@@ -54,6 +55,8 @@ class Frame:
     room: Room
     surplus_a: Floats | None
     """Room in the rows of surplus; None: nobody is in surplus mode."""
+    claimed_a: Floats | None
+    """By row, what is kept free for kinds that give way after vehicles; None: nothing."""
     other_a: Floats
     """3 x n: booked beside setpoints: lost connectors, currents where nothing is booked."""
     bounds: Bounds
@@ -90,7 +93,7 @@ def frame(net: Network, state: AllocatorState, seen: Seen, inputs: Inputs, now_m
     if net.regions:
         by_hand = said.by_hand if said is not None else None
         load = weighted(net, load, by_hand)
-        surplus = surplus_a(net, state, obs, lim.background_w, load)
+        surplus = surplus_a(net, state, obs, lim.background_w, load, begun=begun)
         order = admission.order_of_need(net, state, obs.plugged_at_ms)
         dark = choose(net, state, obs, surplus, load=load, by_hand=by_hand, order=order, now_ms=now_ms)
     room = _room(net, state, lim, load=load, other_a=other_a)
@@ -100,7 +103,8 @@ def frame(net: Network, state: AllocatorState, seen: Seen, inputs: Inputs, now_m
         guard_a, cut_by = guard.cut(seen.alert, room, state.setpoint_a, net.devices.minimum_a, on)
     bnd = bounds(net, state, obs, inputs, guard_a=guard_a, steered=said, dark=dark, now_ms=now_ms)
     grid = _new_quarter(net, state, obs, shares.fair_v, now_ms)
-    return Frame(state, seen, shares, lim, room, surplus, other_a, bnd, cut_by, grid, now_ms)
+    claimed = claimed_a(net, begun, state.voltage_v) if begun else None
+    return Frame(state, seen, shares, lim, room, surplus, claimed, other_a, bnd, cut_by, grid, now_ms)
 
 
 def share(frame: Frame, *, check: bool = False) -> Cycle:
@@ -108,7 +112,7 @@ def share(frame: Frame, *, check: bool = False) -> Cycle:
     state, room, bnd, booked = frame.state, frame.room, frame.bounds, frame.seen.booked
     present = frame.seen.obs.who.present
     shared = (None if frame.grid else _all_at_bound(frame)) or _in_steps(frame)
-    to_share = room.with_surplus(frame.surplus_a)
+    to_share = room.to_share(frame.surplus_a, frame.claimed_a)
     if check:
         _verify(to_share, shared.filled, frame.shares.rate, *_range(state, room, bnd, booked.stubborn_a))
     wanted_a, order = shared.wanted_a, shared.admitted.order
@@ -132,7 +136,7 @@ def _all_at_bound(frame: Frame) -> _Shared | None:
         return None
     stubborn_a = frame.seen.booked.stubborn_a
     most_a = np.where(on, np.maximum(bnd.high_a, stubborn_a), stubborn_a)
-    if some(room.with_surplus(frame.surplus_a).room_a - room.sums(most_a) < -EPS):
+    if some(room.to_share(frame.surplus_a, frame.claimed_a).room_a - room.sums(most_a) < -EPS):
         return None
     if np.count_nonzero(state.fits_since_ms):
         state.fits_since_ms = np.zeros_like(state.fits_since_ms)
@@ -154,7 +158,7 @@ def _in_steps(frame: Frame) -> _Shared:
     on = state.on
     if net.site.options.reserve_yields:
         room.room_a = np.maximum(room.room_a, np.minimum(room.keep_a, room.sums(np.where(on, low_a, stubborn_a))))
-    room = room.with_surplus(frame.surplus_a)
+    room = room.to_share(frame.surplus_a, frame.claimed_a)
     low, high = _range(state, room, bnd, stubborn_a)
     filled = filling.fill_by_priority(
         net.rows, room.load, room.room_a, rate=rate, low_a=low, high_a=high, priority=net.devices.priority,

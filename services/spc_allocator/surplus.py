@@ -4,6 +4,7 @@
 maximum of 15 s: a cloud counts at once, the sun when it has lasted), minus what other connectors below draw. It is
 taken at the topmost metered collector above the connector, which is the grid connection wherever that has a meter: what
 another part of the site uses is nobody's surplus. The connectors' own consumption is no background, so it counts once.
+What batteries and heat take of it counts in the order that the site gives (`flexible/order.py`, SPC-24).
 Where that collector's monitoring is invalid there is none.
 
 All connectors in surplus mode of a region share it by the same filling as everything else: one power row in which only
@@ -26,6 +27,8 @@ import numpy as np
 
 from busbar.units import NOMINAL_VOLTAGE_V
 from spc_allocator.dc import as_flowing
+from spc_allocator.flexible import order as kinds
+from spc_allocator.flexible.begin import Begun
 from spc_allocator.inputs import Observed
 from spc_allocator.rows import POWER, SURPLUS, Bools, Floats, Network, slots_of, some
 from spc_allocator.state import AllocatorState
@@ -43,17 +46,20 @@ def weighted(net: Network, load: Floats, by_hand: Bools | None) -> Floats:
     return made
 
 
-def surplus_a(net: Network, state: AllocatorState, obs: Observed, background_w: Floats, load: Floats) -> Floats:
+def surplus_a(
+    net: Network, state: AllocatorState, obs: Observed, background_w: Floats, load: Floats, *, begun: Begun | None
+) -> Floats:  # fmt: skip
     """Of each region, in amperes at 230 V: room for connectors in surplus mode.
 
-    `background_w`: V, the maximum of 15 s."""
+    `background_w`: V, the maximum of 15 s. `begun`: other kinds, some of which may take surplus as well."""
     flowing_a = as_flowing(net, state.voltage_v, state.current_a)
     drawn_w = state.voltage_v @ np.where(load[SURPLUS] > 0.0, 0.0, flowing_a)
     made = np.zeros(len(net.regions))
     for number, index in enumerate(net.regions):
         if obs.valid[index]:
             others_w = float(drawn_w[net.begin[index] : net.end[index]].sum())
-            made[number] = (-float(background_w[index]) - others_w) / NOMINAL_VOLTAGE_V
+            left_w = kinds.surplus_w(net, begun, index, others_w) if begun else None
+            made[number] = (-float(background_w[index]) - others_w if left_w is None else left_w) / NOMINAL_VOLTAGE_V
     return made
 
 

@@ -31,8 +31,9 @@ def random_assets(rng: Random, homes: list[str]) -> list[Entry]:
     return made
 
 
-def random_flexible_world(rng: Random, **options: Any) -> FlexWorld:
-    """Two levels, ratings that bite, some limits, some vehicles, in full swing."""
+def random_flexible_world(rng: Random, *, surplus: bool = False, check: bool = False, **options: Any) -> FlexWorld:
+    """Two levels, ratings that bite, some limits, some vehicles, in full swing. `surplus`: most of them in surplus
+    mode."""
     collectors: list[Entry] = [{"id": "grid", "rated_current_a": rng.choice([40, 63, 100])}]
     collectors += [
         {"id": f"c{number}", "parent": "grid", "rated_current_a": rng.choice([32, 50]),
@@ -49,7 +50,10 @@ def random_flexible_world(rng: Random, **options: Any) -> FlexWorld:
         {"id": f"x{n}", "collector": rng.choice(homes), "phases": rng.choice([["L1", "L2", "L3"], ["L2"]])}
         for n in range(rng.randint(0, 3))
     ]
-    world = FlexWorld(flexible_site(random_assets(rng, homes), connectors, collectors, **options), settle_s=20.0)
+    if surplus:
+        connectors = [{**connector, "surplus": rng.choice(["off", "minimum", "only"])} for connector in connectors]
+    site = flexible_site(random_assets(rng, homes), connectors, collectors, **options)
+    world = FlexWorld(site, settle_s=20.0, check=check)
     for name in world.outlets:
         world.plug(name)
     for thing in world.things.values():

@@ -219,20 +219,6 @@ def test_spc14_heat_takes_the_surplus_in_steps_with_minimum_times() -> None:
     assert world.watts["boiler"] == 0.0
 
 
-def test_spc24_heat_yields_before_vehicles_or_after_them() -> None:
-    told = []
-    for order in (["heat", "vehicles"], ["vehicles", "heat"]):
-        world = world_of(
-            heater("pump", kind="heat_pump"), connectors=[{"id": "x", "collector": "grid"}],
-            collectors=[{"id": "grid", "rated_current_a": 100, "power_limit_w": 9000}], yield_order=order,
-        )  # fmt: skip
-        world.things["pump"].wish_w = 6000.0
-        world.plug("x")
-        world.run_to(900.0)
-        told.append((world.told["x"] > 6.0, world.things["pump"].power_w > 4500.0))
-    assert told == [(True, False), (False, True)]
-
-
 def test_a_silent_battery_is_told_0_w_and_one_of_unknown_charge_too() -> None:
     world = world_of(battery("b"), pv("pv"))
     world.things["pv"].wish_w = 8000.0

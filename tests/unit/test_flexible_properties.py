@@ -48,9 +48,12 @@ def excesses(world: FlexWorld) -> list[str]:
         most_in, most_out = limits_w(world, collector.id)
         flow = world.flow_a(collector.id)[0]
         over = [f"L{p + 1}" for p in collector.root_phases if flow[p] > collector.root_rated_a[p] + DUST_W / 230.0]
-        under = [f"L{p + 1}" for p in collector.root_phases if -flow[p] > collector.root_rated_a[p] + DUST_W / 230.0]
         names = below(world, collector.id)
-        most_out += sum(MARGIN * rated_w(world, n) for n in names if world.because(n).code is ReasonCode.RELEASE)
+        released = [n for n in names if world.because(n).code is ReasonCode.RELEASE]
+        most_a = [rated + (DUST_W + released_w(world, released, p)) / 230.0
+                  for p, rated in enumerate(collector.root_rated_a)]  # fmt: skip
+        under = [f"L{p + 1}" for p in collector.root_phases if -flow[p] > most_a[p]]
+        most_out += sum(released_w(world, released, p) for p in range(3))
         if (over or sum(flow) * 230.0 > most_in + DUST_W) and any(charges(world, name) for name in names):
             found.append(f"{collector.id}: {sum(flow) * 230.0:.0f} W in, at most {most_in:.0f}, {over}, still charges")
         if (under or -sum(flow) * 230.0 > most_out + DUST_W) and any(gives(world, name) for name in names):
@@ -58,8 +61,10 @@ def excesses(world: FlexWorld) -> list[str]:
     return found
 
 
-def rated_w(world: FlexWorld, name: str) -> float:
-    return world.things[name].entity.rated_power_w
+def released_w(world: FlexWorld, names: list[str], phase: int) -> float:
+    """A tenth of what each may give, on one conductor."""
+    found = [world.things[name].entity for name in names]
+    return sum(MARGIN * e.rated_power_w / len(e.root_phases) for e in found if phase in e.root_phases)
 
 
 def charges(world: FlexWorld, name: str) -> bool:

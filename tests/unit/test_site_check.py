@@ -307,6 +307,39 @@ def test_every_error_is_reported_at_once_also_beside_broken_entries() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("field", "order", "words", "remedy"),
+    [
+        ("surplus_order", ["heat", "vehicles"], "batteries is missing", "write [heat, vehicles, batteries]"),
+        ("yield_order", ["heat", "heat", "vehicles"], "heat stands twice, batteries is missing",
+         "write [heat, vehicles, batteries]"),
+        ("yield_order", ["heat", "batteries", "vehicles", "heat"], "heat stands twice",
+         "write [heat, batteries, vehicles]"),
+        ("yield_order", [], "batteries is missing, heat is missing, vehicles is missing",
+         "write [batteries, heat, vehicles]"),
+    ],
+)  # fmt: skip
+def test_spc_24_an_order_of_kinds_that_is_none_is_refused(
+    field: str, order: list[str], words: str, remedy: str
+) -> None:
+    data = demo()
+    option(**{field: order})(data)
+    (problem,) = checked(data).errors
+    assert (problem.code, problem.path) == ("order_of_kinds", f"options.{field}")
+    assert (problem.message, problem.remedy) == (f"an order names each kind once: {words}",
+                                                 f"{remedy} or another order of these")  # fmt: skip
+    assert problem.value == str(order)
+    assert problem.line > 0
+
+
+def test_spc_24_an_unknown_kind_in_an_order_is_refused() -> None:
+    data = demo()
+    option(surplus_order=["vehicles", "batteries", "pumps"])(data)
+    (problem,) = checked(data).errors
+    assert (problem.code, problem.path) == ("unknown_name", "options.surplus_order[2]")
+    assert "vehicles, batteries, heat" in problem.remedy
+
+
 def test_a_broken_entry_is_not_reported_again_by_what_refers_to_it() -> None:
     data = demo()
     entry(data, "parking").update(fuse="gg")

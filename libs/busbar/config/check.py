@@ -21,6 +21,7 @@ CHECKS: Final[tuple[Callable[[Draft], Iterator[Problem]], ...]] = (
     check_sizes.check_network,
     check_sizes.check_timezone,
     check_names.check_unique,
+    check_names.check_orders,
     check_names.check_references,
     check_tree.check_root,
     check_tree.check_loops,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 from busbar.config.assets import ChargePoint, Meter
 from busbar.config.draft import Draft
+from busbar.config.model import SurplusKind, YieldKind
 from busbar.config.problem import Problem, error, warning
 from busbar.config.shape import nearest
 
@@ -27,6 +29,19 @@ def check_unique(draft: Draft) -> Iterator[Problem]:
         if name in draft.services:
             remedy = "choose an id that is no service's name"
             yield error("reserved_id", f"{uses[0].path}.id", "this is the name of a service", remedy, value=name)
+
+
+def check_orders(draft: Draft) -> Iterator[Problem]:
+    """An order of kinds says of each exactly once where it stands (SPC-24)."""
+    for field, kinds in (("surplus_order", get_args(SurplusKind)), ("yield_order", get_args(YieldKind))):
+        found: list[str] = getattr(draft.options, field)
+        twice = [kind for kind in kinds if found.count(kind) > 1]
+        missing = [kind for kind in kinds if kind not in found]
+        if twice or missing:
+            words = [f"{kind} stands twice" for kind in twice] + [f"{kind} is missing" for kind in missing]
+            whole = [*dict.fromkeys(found), *missing]
+            yield error("order_of_kinds", f"options.{field}", f"an order names each kind once: {', '.join(words)}",
+                        f"write [{', '.join(whole)}] or another order of these", value=found)  # fmt: skip
 
 
 def check_references(draft: Draft) -> Iterator[Problem]:

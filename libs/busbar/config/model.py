@@ -168,7 +168,7 @@ class FallbackRule(Model):
 
 
 SurplusKind = Literal["vehicles", "batteries", "heat"]
-YieldKind = Literal["heat", "vehicles"]
+YieldKind = Literal["batteries", "heat", "vehicles"]
 
 
 class Options(Model):
@@ -191,9 +191,9 @@ class Options(Model):
     target_may_pause: bool = False
     """True: a target may pause vehicles, not only bring them down to 6 A."""
     surplus_order: list[SurplusKind] = ["vehicles", "batteries", "heat"]
-    """Who takes what would be exported, first to last (SPC-24)."""
-    yield_order: list[YieldKind] = ["heat", "vehicles"]
-    """Which consumers give way at scarcity, first to last (SPC-24)."""
+    """Who takes what would be exported, first to last: each kind once (SPC-24)."""
+    yield_order: list[YieldKind] = ["batteries", "heat", "vehicles"]
+    """Who gives way at scarcity, first to last: each kind once; batteries with what they charge (SPC-24)."""
     fallback_timeout_s: Annotated[float, Field(ge=6, le=300)] = 30.0
     """Age of the newest setpoint after which a driver goes to the fallback plan (FB-3)."""
 

@@ -5,7 +5,7 @@ advice; self-consumption (the grid connection's flow is brought to 0); idle. Fre
 need is kept free. Then, harder things first to last:
 
 - an export limit above that would be broken: charges (`surplus.py` calls `absorb`);
-- rooms: charging never raises a row above its limit, vehicles first;
+- rooms: charging never raises a row above its limit, vehicles and heat first, or in the order of `yield_order`;
 - **peak shaving**: discharges what the tightest collector above needs, shared by available power weighted with the
   energy above the reserve; for vehicles only where `battery_supports_ev` says so, and not below `peak_soc_percent`;
 - rooms of the export side, after what generators give;
@@ -24,6 +24,7 @@ import numpy as np
 
 from busbar.config.assets import Battery
 from busbar.events import Reason, ReasonCode
+from spc_allocator.flexible import heat
 from spc_allocator.flexible.filling import DUST_W
 from spc_allocator.flexible.ground import NO_LIMIT_W
 from spc_allocator.flexible.plan import because
@@ -182,21 +183,38 @@ def absorb(plan: Plan, able: Storage, row: int, need_w: float, why: Reason) -> f
 
 
 def keep_import(plan: Plan, able: Storage) -> None:
-    """Charging into the room that is left beside everything that vehicles would like; and what more would fit."""
+    """Charging into the room that is left beside heat and everything that vehicles would like, or hold where they give
+    way first (`yield_order`); and what more would fit."""
     ground = plan.ground
     if not ground.assets.batteries:
         return
-    heat = np.where(ground.assets.is_heat, plan.expected_w(), 0.0) @ ground.assets.share
-    room = ground.limit_in_w - ground.rest_high_w - ground.liked_w - heat
+    first = _heat_first_w(plan) @ ground.assets.share
+    vehicles = ground.liked_w if ground.net.yields_before("batteries", "vehicles") else ground.held_w
+    room = ground.limit_in_w - ground.rest_high_w - vehicles - first
     amount = np.where(ground.assets.is_battery, np.maximum(plan.want_w, 0.0), 0.0)
     level, row = plan.fit(amount, room)
     for at in (level < 1.0).nonzero()[0].tolist():
         if amount[at]:
             plan.set(at, float(amount[at] * level[at]), ground.reason_in(int(row[at])))
-    level, _ = plan.fit(able.charge_w, room)
+    charging = np.where(ground.assets.is_battery, np.maximum(plan.want_w, 0.0), 0.0)
+    more = np.maximum(able.charge_w - charging, 0.0)
+    level, _ = plan.fit(more, room - charging @ ground.assets.share)
     quick = ground.seen.obedient & ~(ground.old | ground.holes | ground.blind)
     quick[list(ground.aims.by_hand)] = False
-    plan.spare_w += np.where(quick, np.maximum(able.charge_w * level - np.maximum(plan.want_w, 0.0), 0.0), 0.0)
+    plan.spare_w += np.where(quick, more * level, 0.0)
+
+
+def _heat_first_w(plan: Plan) -> Floats:
+    """What heat will do by the plan; where it gives way after vehicles and batteries, also what it would do."""
+    ground = plan.ground
+    assets, net = ground.assets, ground.net
+    first_w = np.where(assets.is_heat, plan.expected_w(), 0.0)
+    if net.yields_before("vehicles", "heat") and net.yields_before("batteries", "heat"):
+        for at in assets.heats:
+            if assets.runs_by_itself[at]:
+                wish_w = heat.wish_w(assets, ground.state, ground.seen, ground.aims, at)
+                first_w[at] = max(float(first_w[at]), wish_w)
+    return first_w
 
 
 def shave(plan: Plan, able: Storage) -> None:
@@ -232,8 +250,8 @@ def keep_export(plan: Plan, generated_w: Floats) -> None:
     amount = np.where(ground.assets.is_battery, np.maximum(-plan.want_w, 0.0), 0.0)
     if not amount.any():
         return
-    heat = np.where(ground.assets.is_heat, plan.expected_w(), 0.0) @ ground.assets.share
-    room = ground.limit_out_w + ground.bare_low_w + ground.drawn_w + heat - generated_w @ ground.assets.share
+    heating = np.where(ground.assets.is_heat, plan.expected_w(), 0.0) @ ground.assets.share
+    room = ground.limit_out_w + ground.bare_low_w + ground.drawn_w + heating - generated_w @ ground.assets.share
     level, row = plan.fit(amount, room)
     for at in (level < 1.0).nonzero()[0].tolist():
         if amount[at]:
